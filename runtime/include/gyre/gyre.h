@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gyre - a loop on every core. This header includes the rest.
+ */
+#ifndef GYRE_GYRE_H
+#define GYRE_GYRE_H
+
+#include <gyre/address.h>
+#include <gyre/base.h>
+#include <gyre/error.h>
+#include <gyre/listener.h>
+#include <gyre/loop.h>
+#include <gyre/runtime.h>
+#include <gyre/stream.h>
+#include <gyre/task.h>
+#include <gyre/timer.h>
+
+#endif
