@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * current - the calling thread: its serial, its current loop, and what its end releases.
+ *
+ * A thread's current loop is the one that runs on it, else the one last made current (T8). The
+ * thread holds a reference, so that a current loop cannot dangle (T14). The process's instance is
+ * made by whoever asks first; of racing threads one wins, and the others drop what they made (T12).
+ */
+#include "loop/loop.h"
+
+#include <gyre/error.h>
+
+_Thread_local struct gyre__thread gyre__thread;
+
+static _Atomic uint64_t last_serial;
+static struct gyre_loop *_Atomic instance;
+
+uint64_t gyre__thread_serial(void)
+{
+    if (gyre__thread.serial == 0) /* relaxed: only that no two get the same */
+        gyre__thread.serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
+    return gyre__thread.serial;
+}
+
+static void thread_ends(void *arg)
+{
+    (void)arg;
+    gyre__thread.ends_noticed = false; /* what follows may need it once more */
+    struct gyre_loop *current = gyre__thread.current;
+    gyre__thread.current = NULL;
+    gyre_loop_release(current);
+    struct gyre__nodes *nodes = gyre__thread.nodes;
+    gyre__thread.nodes = NULL;
+    if (nodes != NULL)
+        gyre__nodes_close(nodes);
+}
+
+int gyre__thread_notice_end(void)
+{
+    if (gyre__thread.ends_noticed)
+        return 0;
+    int r = gyre__port_at_thread_exit(thread_ends, NULL);
+    gyre__thread.ends_noticed = r == 0;
+    return r;
+}
+
+void gyre_loop_make_current(struct gyre_loop *loop)
+{
+    if (loop == gyre__thread.current)
+        return;
+    if (loop != NULL) {
+        (void)gyre_loop_acquire(loop);
+        if (gyre__thread_notice_end() != 0)
+            gyre__log(GYRE_LOG_WARNING, "no memory to notice the end of this thread: its current "
+                                        "loop will not be released then");
+    }
+    struct gyre_loop *previous = gyre__thread.current;
+    gyre__thread.current = loop;
+    gyre_loop_release(previous);
+}
+
+struct gyre_loop *gyre_loop_current_or_null(void)
+{
+    return gyre__thread.current;
+}
+
+struct gyre_loop *gyre_loop_current(void)
+{
+    return gyre__thread.current != NULL ? gyre__thread.current : gyre_loop_instance();
+}
+
+struct gyre_loop *gyre_loop_instance(void)
+{
+    /* acquire: pairs with the release below; the loop's members are seen */
+    struct gyre_loop *loop = atomic_load_explicit(&instance, memory_order_acquire);
+    if (loop != NULL)
+        return loop;
+    struct gyre_loop_options options;
+    gyre_loop_options_init(&options);
+    options.make_current = GYRE_CURRENT_NO;
+    struct gyre_loop *made;
+    if (gyre_loop_create(&options, &made) != 0)
+        return NULL;
+    if (atomic_compare_exchange_strong_explicit(&instance, &loop, made, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return made;
+    gyre_loop_destroy(made);
+    return loop;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handler - see handler.h.
+ *
+ * Kernel   epoll drops a registration when the last duplicate of its file is closed, and says
+ *          -EEXIST or -ENOENT by file, not by number (epoll(7), Questions 6). So an add that the
+ *          table thinks is a second one is put to the kernel first: if it succeeds, the old entry
+ *          was a closed file's.
+ */
+#include "loop/handler.h"
+
+#include <gyre/error.h>
+
+#include "loop/loop.h"
+
+_Static_assert(sizeof(struct gyre__handler) == 40, "an idle connection pays one of these");
+
+enum {
+    REBUILD_PAUSE_NS = 10 * 1000 * 1000 /* between two rebuilds: each costs a call a descriptor */
+};
+
+static uint64_t datum_of(int fd, const struct gyre__handler *entry)
+{
+    return (uint64_t)entry->generation << 32 | (uint32_t)fd;
+}
+
+/* The entry of fd, made if need be; NULL: no memory. */
+static struct gyre__handler *reserve(struct gyre__handlers *handlers, int fd)
+{
+    uint32_t at = (uint32_t)fd / GYRE__HANDLERS_CHUNK;
+    if (at >= handlers->chunks_count) {
+        uint32_t count = at < 4 ? 8 : at * 2;
+        struct gyre__handler **chunks = gyre__port_allocate(count * sizeof(*chunks));
+        if (chunks == NULL)
+            return NULL;
+        for (uint32_t i = 0; i < handlers->chunks_count; i++)
+            chunks[i] = handlers->chunks[i];
+        if (handlers->chunks != NULL)
+            gyre__port_release(handlers->chunks, handlers->chunks_count * sizeof(*chunks));
+        handlers->chunks = chunks;
+        handlers->chunks_count = count;
+    }
+    if (handlers->chunks[at] == NULL)
+        handlers->chunks[at] =
+            gyre__port_allocate(GYRE__HANDLERS_CHUNK * sizeof(struct gyre__handler));
+    return gyre__handlers_find(handlers, fd);
+}
+
+static void renew(struct gyre__handlers *handlers, struct gyre__handler *entry)
+{
+    entry->generation++;
+    entry->changed = handlers->polls;
+}
+
+static void forget(struct gyre__handlers *handlers, struct gyre__handler *entry)
+{
+    renew(handlers, entry);
+    entry->kind = GYRE__HANDLER_FREE;
+    entry->arg = NULL;
+    entry->events = 0;
+}
+
+/* ---- the user's handlers --------------------------------------------------------------------- */
+
+static int check(struct gyre_loop *loop, int fd, uint32_t events, const char *function)
+{
+    int r = gyre__loop_check_owner(loop, function);
+    if (r != 0)
+        return r;
+    if (fd < 0 || (events & ~(uint32_t)(GYRE_READ | GYRE_WRITE | GYRE_ERROR)) != 0)
+        return -EINVAL;
+    return 0;
+}
+
+int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_handler_fn *fn,
+                          void *arg)
+{
+    int r = check(loop, fd, events, "gyre_loop_add_handler");
+    if (r != 0)
+        return r;
+    if (fn == NULL)
+        return -EINVAL;
+    if (loop->closed)
+        return -ESHUTDOWN;
+    struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, fd);
+    if (entry != NULL && entry->kind == GYRE__HANDLER_CHANNEL)
+        return -EBUSY;
+    /* The number may be a closed one's, far beyond what the process ever uses: ask the kernel
+     * before making room for it. */
+    struct gyre__handler next = {.generation = entry != NULL ? entry->generation + 1 : 1};
+    r = loop->backend->readiness->add(loop->poller, fd, events | GYRE_ERROR, datum_of(fd, &next));
+    if (r != 0)
+        return r;
+    entry = reserve(&loop->handlers, fd);
+    if (entry == NULL) {
+        (void)loop->backend->readiness->remove(loop->poller, fd); /* it was just added */
+        return -ENOMEM;
+    }
+    renew(&loop->handlers, entry);
+    entry->fn.handler = fn;
+    entry->arg = arg;
+    entry->events = events | GYRE_ERROR;
+    entry->kind = GYRE__HANDLER_USER;
+    return 0;
+}
+
+int gyre_loop_update_handler(struct gyre_loop *loop, int fd, uint32_t events)
+{
+    int r = check(loop, fd, events, "gyre_loop_update_handler");
+    if (r != 0)
+        return r;
+    struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, fd);
+    if (entry == NULL || entry->kind == GYRE__HANDLER_FREE)
+        return -ENOENT;
+    if (entry->kind == GYRE__HANDLER_CHANNEL)
+        return -EBUSY;
+    r = loop->backend->readiness->update(loop->poller, fd, events | GYRE_ERROR,
+                                         datum_of(fd, entry));
+    if (r == 0)
+        entry->events = events | GYRE_ERROR;
+    return r;
+}
+
+int gyre_loop_remove_handler(struct gyre_loop *loop, int fd)
+{
+    int r = gyre__loop_check_owner(loop, "gyre_loop_remove_handler");
+    if (r != 0)
+        return r;
+    struct gyre__handler *entry = fd < 0 ? NULL : gyre__handlers_find(&loop->handlers, fd);
+    if (entry == NULL || entry->kind == GYRE__HANDLER_FREE)
+        return -ENOENT;
+    if (entry->kind == GYRE__HANDLER_CHANNEL)
+        return -EBUSY;
+    forget(&loop->handlers, entry);
+    return loop->backend->readiness->remove(loop->poller, fd);
+}
+
+/* ---- the backend's host ---------------------------------------------------------------------- */
+
+int gyre__host_claim(struct gyre__channel *channel, gyre__ready_fn *fn)
+{
+    struct gyre_loop *loop = channel->loop;
+    if (loop->closed)
+        return -ESHUTDOWN;
+    struct gyre__handler *entry = reserve(&loop->handlers, channel->fd);
+    if (entry == NULL)
+        return -ENOMEM;
+    if (entry->kind == GYRE__HANDLER_CHANNEL)
+        return -EBUSY;
+    uint32_t events = 0;
+    if (entry->kind == GYRE__HANDLER_USER) {
+        /* Ours to take only if the kernel knows nothing of it: the handler's file was closed (T35).
+         * */
+        events = GYRE_ERROR;
+        struct gyre__handler next = {.generation = entry->generation + 1};
+        int r = loop->backend->readiness->add(loop->poller, channel->fd, events,
+                                              datum_of(channel->fd, &next));
+        if (r != 0)
+            return r == -EEXIST ? -EBUSY : r;
+    }
+    renew(&loop->handlers, entry);
+    entry->events = events;
+    entry->fn.ready = fn;
+    entry->arg = channel;
+    entry->kind = GYRE__HANDLER_CHANNEL;
+    return 0;
+}
+
+int gyre__host_watch(struct gyre__channel *channel, uint32_t events)
+{
+    struct gyre_loop *loop = channel->loop;
+    struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, channel->fd);
+    const struct gyre__readiness *readiness = loop->backend->readiness;
+    uint64_t datum = datum_of(channel->fd, entry);
+    int r = entry->events == 0 ? readiness->add(loop->poller, channel->fd, events, datum)
+                               : readiness->update(loop->poller, channel->fd, events, datum);
+    if (r == 0)
+        entry->events = events;
+    return r;
+}
+
+void gyre__host_unwatch(struct gyre__channel *channel)
+{
+    struct gyre_loop *loop = channel->loop;
+    struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, channel->fd);
+    renew(&loop->handlers, entry);
+    if (entry->events != 0)
+        (void)loop->backend->readiness->remove(loop->poller, channel->fd); /* gone: as well */
+    entry->events = 0;
+}
+
+void gyre__host_release(struct gyre__channel *channel)
+{
+    struct gyre__handlers *handlers = &channel->loop->handlers;
+    struct gyre__handler *entry = gyre__handlers_find(handlers, channel->fd);
+    if (entry != NULL) /* NULL: the loop has closed and freed its table */
+        forget(handlers, entry);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+typedef void visit_fn(struct gyre_loop *loop, int fd, struct gyre__handler *entry);
+
+static void visit(struct gyre_loop *loop, visit_fn *fn)
+{
+    for (uint32_t at = 0; at < loop->handlers.chunks_count; at++) {
+        if (loop->handlers.chunks[at] == NULL)
+            continue;
+        for (uint32_t i = 0; i < GYRE__HANDLERS_CHUNK; i++) {
+            struct gyre__handler *entry = &loop->handlers.chunks[at][i];
+            if (entry->kind != GYRE__HANDLER_FREE)
+                fn(loop, (int)(at * GYRE__HANDLERS_CHUNK + i), entry);
+        }
+    }
+}
+
+/* Registers an entry in a poll set that was emptied. */
+static void add_again(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
+{
+    if (entry->events == 0)
+        return;
+    int r = loop->backend->readiness->add(loop->poller, fd, entry->events, datum_of(fd, entry));
+    if (r != 0 && r != -EBADF) /* -EBADF: closed without being removed; nothing of it can come */
+        gyre__log(GYRE_LOG_ERROR, "descriptor %d is no longer watched: %s", fd, gyre_error_text(r));
+}
+
+/* Empties the poll set and fills it anew, so that it loses what the kernel would not remove. */
+GYRE_ON_LOOP static void rebuild(struct gyre_loop *loop)
+{
+    int r = loop->backend->readiness->reset(loop->poller);
+    if (r != 0) {
+        gyre__log(GYRE_LOG_ERROR, "the poll set cannot be rebuilt: %s", gyre_error_text(r));
+        return;
+    }
+    gyre__counter_add(&loop->counters.rebuilds, 1);
+    gyre__loop_watch_waker(loop);
+    visit(loop, add_again);
+}
+
+GYRE_ON_LOOP static void drop(struct gyre_loop *loop, int fd, const struct gyre__handler *entry)
+{
+    gyre__counter_add(&loop->counters.events_stale, 1);
+    if (entry != NULL && entry->changed == loop->handlers.polls)
+        return; /* its registration went after the poll: an ordinary stale event */
+    uint64_t now = gyre__loop_turn_ns(loop);
+    if (loop->handlers.rebuilt_ns != 0 && now - loop->handlers.rebuilt_ns < REBUILD_PAUSE_NS)
+        return; /* it comes again */
+    loop->handlers.rebuilt_ns = now;
+    gyre__log(GYRE_LOG_WARNING,
+              "descriptor %d was closed without being removed, and a duplicate keeps it open", fd);
+    rebuild(loop);
+}
+
+GYRE_ON_LOOP static void report(struct gyre_loop *loop, int fd, gyre_handler_fn *fn, void *arg,
+                                int error)
+{
+    struct gyre_failure failure = {
+        .kind = GYRE_FAILED_HANDLER, .error = error, .fd = fd, .handler = fn, .arg = arg};
+    gyre__loop_report(loop, &failure);
+}
+
+void gyre__handlers_dispatch(struct gyre_loop *loop, const struct gyre__event *event)
+{
+    int fd = (int)(uint32_t)event->datum;
+    struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, fd);
+    if (entry == NULL || entry->generation != event->datum >> 32) {
+        drop(loop, fd, entry);
+        return;
+    }
+    gyre__counter_add(&loop->counters.events, 1);
+    if (entry->kind == GYRE__HANDLER_CHANNEL) {
+        entry->fn.ready(entry->arg, event->events);
+        return;
+    }
+    gyre_handler_fn *fn = entry->fn.handler;
+    void *arg = entry->arg;
+    int r = fn(loop, fd, event->events, arg);
+    if (r < 0)
+        report(loop, fd, fn, arg, r);
+}
+
+/* ---- close ----------------------------------------------------------------------------------- */
+
+static void abandon(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
+{
+    (void)loop;
+    (void)fd;
+    if (entry->kind == GYRE__HANDLER_CHANNEL) {
+        struct gyre__channel *channel = entry->arg;
+        channel->operations->abandon(channel);
+    }
+}
+
+void gyre__handlers_abandon(struct gyre_loop *loop)
+{
+    visit(loop, abandon);
+}
+
+static void close_fd(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
+{
+    if (entry->kind == GYRE__HANDLER_USER)
+        loop->backend->descriptors->close(fd);
+}
+
+void gyre__handlers_deinit(struct gyre_loop *loop, bool close_fds)
+{
+    struct gyre__handlers *handlers = &loop->handlers;
+    if (close_fds)
+        visit(loop, close_fd);
+    for (uint32_t at = 0; at < handlers->chunks_count; at++) {
+        if (handlers->chunks[at] != NULL)
+            gyre__port_release(handlers->chunks[at],
+                               GYRE__HANDLERS_CHUNK * sizeof(struct gyre__handler));
+    }
+    if (handlers->chunks != NULL)
+        gyre__port_release(handlers->chunks, handlers->chunks_count * sizeof(*handlers->chunks));
+    handlers->chunks = NULL;
+    handlers->chunks_count = 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * handler - the one table of a loop's descriptors: who gets whose readiness.
+ *
+ * What     An entry a descriptor, for a user's handler or for a channel of operations, never both.
+ *          The table has two levels, and grows by the chunk as descriptors appear; it is never
+ *          sized by a resource limit, which may be a thousand million.
+ * Identity An event carries descriptor and generation. The generation of an entry changes with
+ * every
+ *          registration and removal, so that an event of an earlier one is told apart and dropped
+ *          (T26, T27, T35). A 32-bit generation comes back after 2^32 changes of one descriptor,
+ *          and an event lives for one batch.
+ * Phantoms A file that was closed without being removed, while a duplicate keeps it open, cannot be
+ *          removed from the kernel's set and would fire for ever. Its event is a stale one although
+ *          the entry has not changed since the poll: the set is then rebuilt (T34).
+ *
+ *            directory -> [ chunk, NULL, chunk, ... ]     chunk = 128 entries of consecutive
+ *            descriptors
+ */
+#ifndef GYRE_LOOP_HANDLER_H
+#define GYRE_LOOP_HANDLER_H
+
+#include <gyre/loop.h>
+
+#include "contract/backend.h"
+
+enum gyre__handler_limits {
+    GYRE__HANDLERS_CHUNK = 128 /* entries: 5 KiB, what a hundred connections touch anyway */
+};
+
+enum gyre__handler_kind {
+    GYRE__HANDLER_FREE, /* nobody's */
+    GYRE__HANDLER_USER, /* a handler's */
+    GYRE__HANDLER_CHANNEL /* operations' */
+};
+
+struct gyre__handler {
+    union {
+        gyre_handler_fn *handler;
+        gyre__ready_fn *ready;
+    } fn;
+    void *arg; /* the user's, or the channel */
+    struct gyre_context *context;
+    uint32_t events;
+    uint32_t generation;
+    uint32_t changed; /* number of the poll after which the generation last changed */
+    uint8_t kind;
+    uint8_t reserved[3];
+};
+
+struct gyre__handlers {
+    struct gyre__handler **chunks;
+    uint32_t chunks_count;
+    uint32_t polls; /* number of the last poll; wraps */
+    uint64_t rebuilt_ns; /* when the set was last rebuilt, 0: never */
+};
+
+/* The entry of fd, NULL if its chunk does not exist. */
+static inline struct gyre__handler *gyre__handlers_find(const struct gyre__handlers *handlers,
+                                                        int fd)
+{
+    uint32_t at = (uint32_t)fd / GYRE__HANDLERS_CHUNK;
+    if (at >= handlers->chunks_count || handlers->chunks[at] == NULL)
+        return NULL;
+    return &handlers->chunks[at][(uint32_t)fd % GYRE__HANDLERS_CHUNK];
+}
+
+/* Hands one event of a batch to whom it belongs, or drops it. */
+void gyre__handlers_dispatch(struct gyre_loop *loop, const struct gyre__event *event) GYRE_ON_LOOP;
+
+/* The loop closes: abandons every channel. Their users close them from the completions. */
+void gyre__handlers_abandon(struct gyre_loop *loop) GYRE_ON_LOOP;
+
+/* Removes every handler, and closes their descriptors if asked; frees the table. */
+void gyre__handlers_deinit(struct gyre_loop *loop, bool close_fds) GYRE_ON_LOOP;
+
+#endif

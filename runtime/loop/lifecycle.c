@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lifecycle - a loop from creation to the last release, and who owns it meanwhile.
+ *
+ * References  The creator's, one for each run under way, one for each thread whose current loop it
+ *             is, and those that users take. The last release closes an open loop and frees it;
+ *             until then a post, and the waker it may write to, are safe.
+ * Owner       The serial of the thread inside, or nobody's. A thread that leaves releases, and one
+ *             that enters acquires, so that threads that run a loop in turn see each other's work.
+ * Closing     Door first, so that nothing is accepted any more; then operations, callbacks and
+ *             timers end with -ECANCELED until none is left, since each may start another's end;
+ *             then the handlers.
+ */
+#include "loop/loop.h"
+
+#include <gyre/error.h>
+
+static const struct gyre_loop_options defaults = {
+    .size = sizeof(struct gyre_loop_options),
+    .callback_budget_ns = UINT64_C(500) * 1000,
+    .timer_budget_ns = UINT64_C(500) * 1000,
+    .wait_max_ns = UINT64_C(3600) * 1000 * 1000 * 1000,
+};
+
+void gyre_loop_options_init(struct gyre_loop_options *options)
+{
+    *options = defaults;
+}
+
+/* ---- owner ----------------------------------------------------------------------------------- */
+
+bool gyre__loop_enter(struct gyre_loop *loop)
+{
+    uint64_t me = gyre__thread_serial();
+    uint64_t owner = GYRE__NOBODY;
+    /* acquire: pairs with the release in leave; the last owner's stores are seen */
+    if (!atomic_compare_exchange_strong_explicit(&loop->owner, &owner, me, memory_order_acquire,
+                                                 memory_order_relaxed) &&
+        owner != me)
+        return false;
+    if (loop->depth++ == 0)
+        loop->turn_ns_known = false;
+    return true;
+}
+
+void gyre__loop_leave(struct gyre_loop *loop)
+{
+    if (--loop->depth == 0) /* release: pairs with the acquire in enter */
+        atomic_store_explicit(&loop->owner, GYRE__NOBODY, memory_order_release);
+}
+
+int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function)
+{
+    /* relaxed: the caller's own serial is the only one that it must not miss */
+    uint64_t owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
+    if (owner == gyre__thread.serial || owner == GYRE__NOBODY)
+        return 0;
+    gyre__log(GYRE_LOG_ERROR,
+              "%s: called on thread %llu, while thread %llu (gyre's numbers) is inside the loop",
+              function, (unsigned long long)gyre__thread_serial(), (unsigned long long)owner);
+#ifdef GYRE_DEBUG
+    gyre__port_abort(function);
+#endif
+    return -EPERM;
+}
+
+uint64_t gyre_loop_now_ns(const struct gyre_loop *loop)
+{
+    return loop->options.clock != NULL ? loop->options.clock(loop->options.clock_arg)
+                                       : loop->port->now_ns();
+}
+
+uint64_t gyre__loop_turn_ns(struct gyre_loop *loop)
+{
+    if (!loop->turn_ns_known) {
+        loop->turn_ns = gyre_loop_now_ns(loop);
+        loop->turn_ns_known = true;
+    }
+    return loop->turn_ns;
+}
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+static int check_options(const struct gyre_loop_options *options)
+{
+    if (options->size != sizeof(*options) || options->wait_max_ns == 0)
+        return -EINVAL;
+    switch (options->make_current) {
+    case GYRE_CURRENT_IF_NONE:
+    case GYRE_CURRENT_NO:
+        return 0;
+    case GYRE_CURRENT_YES:
+        return gyre__thread.current != NULL ? -EBUSY : 0;
+    }
+    return -EINVAL;
+}
+
+int gyre__loop_watch_waker(struct gyre_loop *loop)
+{
+    uint32_t edge = loop->waker_edge ? (uint32_t)GYRE__EDGE : 0;
+    return loop->backend->readiness->add(loop->poller, loop->waker.read_fd, GYRE_READ | edge,
+                                         GYRE__WAKER_DATUM);
+}
+
+/* What creation may leave half done; also the end of a whole loop. */
+static void free_loop(struct gyre_loop *loop)
+{
+    if (loop->poller != NULL)
+        loop->backend->readiness->destroy(loop->poller);
+    if (loop->waker.read_fd >= 0)
+        loop->backend->waker->destroy(&loop->waker);
+    if (loop->batch != NULL)
+        gyre__port_release(loop->batch, GYRE__BATCH_MAX * sizeof(*loop->batch));
+    gyre__port_release(loop, sizeof(*loop));
+}
+
+static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *options,
+                      const struct gyre__backend *backend)
+{
+    loop->backend = backend;
+    loop->port = backend->port;
+    loop->options = *options;
+    loop->options.backend = backend->name; /* the caller's text need not live */
+    loop->waker.read_fd = -1;
+    loop->waker_edge = (backend->capabilities & GYRE__CAP_EDGE) != 0 && options->wait == NULL;
+    gyre_task_init(&loop->control.task, NULL, NULL);
+    loop->control.task.kind = GYRE__TASK_CONTROL;
+    gyre__door_init(&loop->door);
+    atomic_init(&loop->owner, GYRE__NOBODY);
+    atomic_init(&loop->references, 1);
+    atomic_init(&loop->room, options->queue_max);
+}
+
+static int open_loop(struct gyre_loop *loop)
+{
+    int r = loop->backend->waker->create(&loop->waker);
+    if (r != 0) {
+        loop->waker.read_fd = -1;
+        return r;
+    }
+    r = loop->backend->readiness->create(&loop->poller);
+    if (r != 0)
+        return r;
+    loop->batch = gyre__port_allocate(GYRE__BATCH_MAX * sizeof(*loop->batch));
+    return loop->batch != NULL ? gyre__loop_watch_waker(loop) : -ENOMEM;
+}
+
+static int create(const struct gyre_loop_options *options, bool managed,
+                  struct gyre_loop **ret_loop)
+{
+    const struct gyre__backend *backend;
+    if (options == NULL)
+        options = &defaults;
+    int r = check_options(options);
+    if (r == 0)
+        r = gyre__backend_find(options->backend, &backend);
+    if (r != 0)
+        return r;
+    struct gyre_loop *loop = gyre__port_allocate(sizeof(*loop));
+    if (loop == NULL)
+        return -ENOMEM;
+    init_loop(loop, options, backend);
+    loop->managed = managed;
+    r = open_loop(loop);
+    if (r != 0) {
+        free_loop(loop);
+        return r;
+    }
+    *ret_loop = loop;
+    return 0;
+}
+
+int gyre_loop_create(const struct gyre_loop_options *options, struct gyre_loop **ret_loop)
+{
+    struct gyre_loop *loop;
+    int r = create(options, false, &loop);
+    if (r != 0)
+        return r;
+    if (loop->options.make_current != GYRE_CURRENT_NO && gyre__thread.current == NULL)
+        gyre_loop_make_current(loop);
+    *ret_loop = loop;
+    return 0;
+}
+
+int gyre__loop_create_managed(const struct gyre_loop_options *options, struct gyre_loop **ret_loop)
+{
+    return create(options, true, ret_loop);
+}
+
+/* ---- close ----------------------------------------------------------------------------------- */
+
+static void cancel_timers(struct gyre_loop *loop)
+{
+    struct gyre__timer_call call;
+    while (gyre__timers_take_any(&loop->timers, &call))
+        (void)call.fn(loop, -ECANCELED, call.arg); /* it only releases */
+}
+
+/* Ends everything that is pending with -ECANCELED. Nothing new is accepted, so this comes to an
+ * end. */
+static void cancel_all(struct gyre_loop *loop)
+{
+    gyre__assert_on_loop();
+    gyre__handlers_abandon(loop);
+    do {
+        while (gyre__loop_run_completions(loop))
+            ;
+        while (loop->queue.head != NULL)
+            gyre__loop_run_task(loop, gyre__queue_take(&loop->queue), -ECANCELED);
+        cancel_timers(loop);
+    } while (loop->completions.head != NULL || loop->queue.head != NULL);
+    gyre__homeward_flush(&loop->homeward);
+}
+
+static void close_entered(struct gyre_loop *loop, unsigned flags)
+{
+    gyre__assert_on_loop();
+    loop->closed = true;
+    gyre__loop_receive(loop, gyre__door_close(&loop->door));
+    cancel_all(loop);
+    gyre__handlers_deinit(loop, (flags & GYRE_CLOSE_ALL_FDS) != 0);
+    gyre__timers_deinit(&loop->timers);
+    gyre__blocks_deinit(&loop->blocks);
+    loop->backend->readiness->destroy(loop->poller);
+    loop->poller = NULL;
+}
+
+static int close_loop(struct gyre_loop *loop, unsigned flags)
+{
+    if (!gyre__loop_enter(loop))
+        return gyre__loop_check_owner(loop, "gyre_loop_close");
+    int r = 0;
+    if (atomic_load_explicit(&loop->running, memory_order_relaxed) || loop->depth > 1)
+        r = -EBUSY; /* also a close inside a close's functions */
+    else if (!loop->closed)
+        close_entered(loop, flags);
+    gyre__loop_leave(loop);
+    if (r == 0 && gyre__thread.current == loop)
+        gyre_loop_make_current(NULL);
+    return r;
+}
+
+int gyre_loop_close(struct gyre_loop *loop, unsigned flags)
+{
+    return loop->managed ? -EPERM : close_loop(loop, flags);
+}
+
+int gyre__loop_close_managed(struct gyre_loop *loop)
+{
+    return close_loop(loop, 0);
+}
+
+void gyre_loop_destroy(struct gyre_loop *loop)
+{
+    if (loop == NULL)
+        return;
+    if (loop->managed) {
+        gyre__log(GYRE_LOG_ERROR, "gyre_loop_destroy: the loop is its runtime's to destroy");
+        return;
+    }
+    /* relaxed: inside run, or another's run, the last release closes; elsewhere nobody is inside */
+    if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == GYRE__NOBODY)
+        (void)close_loop(loop, 0); /* -EBUSY, should somebody enter now: as inside run */
+    gyre_loop_release(loop);
+}
+
+/* ---- references ------------------------------------------------------------------------------ */
+
+struct gyre_loop *gyre_loop_acquire(struct gyre_loop *loop)
+{
+    /* relaxed: whoever acquires holds a reference, or is handed one in some ordered way */
+    atomic_fetch_add_explicit(&loop->references, 1, memory_order_relaxed);
+    return loop;
+}
+
+void gyre_loop_release(struct gyre_loop *loop)
+{
+    /* acq_rel: the last holder sees what all others did with the loop before they let go */
+    if (loop == NULL || atomic_fetch_sub_explicit(&loop->references, 1, memory_order_acq_rel) != 1)
+        return;
+    if (!loop->closed) {
+        /* The functions that a close calls may acquire and release. */
+        (void)gyre_loop_acquire(loop);
+        (void)close_loop(loop, 0); /* nobody else can be inside */
+        gyre_loop_release(loop);
+        return;
+    }
+    /* Streams that were closed after the loop still have their completions here. */
+    gyre__assert_on_loop();
+    while (gyre__loop_run_completions(loop))
+        ;
+    free_loop(loop);
+}
+
+/* ---- small things ---------------------------------------------------------------------------- */
+
+void gyre_loop_set_user(struct gyre_loop *loop, void *user)
+{
+    loop->user = user;
+}
+
+void *gyre_loop_user(const struct gyre_loop *loop)
+{
+    return loop->user;
+}
+
+const char *gyre_loop_backend(const struct gyre_loop *loop)
+{
+    return loop->backend->name;
+}
+
+static uint64_t read_counter(const struct gyre__counter *counter)
+{
+    /* relaxed: a recent number is all that is promised */
+    return atomic_load_explicit(&counter->value, memory_order_relaxed);
+}
+
+void gyre_loop_stats(const struct gyre_loop *loop, struct gyre_loop_stats *ret_stats)
+{
+    const struct gyre__loop_counters *counters = &loop->counters;
+    *ret_stats = (struct gyre_loop_stats){
+        .turns = read_counter(&counters->turns),
+        .polls = read_counter(&counters->polls),
+        .sleeps = read_counter(&counters->sleeps),
+        .wakes_written = atomic_load_explicit(&loop->wakes_written, memory_order_relaxed),
+        .posts = read_counter(&counters->posts),
+        .callbacks = read_counter(&counters->callbacks),
+        .timers = read_counter(&counters->timers),
+        .events = read_counter(&counters->events),
+        .events_stale = read_counter(&counters->events_stale),
+        .rebuilds = read_counter(&counters->rebuilds),
+        .queue_max = read_counter(&counters->queue_max),
+    };
+}

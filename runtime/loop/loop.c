@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop - the turn. The only file that knows the order of its phases.
+ *
+ *   1 receive     what the door holds goes behind the callbacks
+ *   2 gather      the timers that are due, before any callback runs
+ *   3 run         the callbacks counted at the top, then those timers
+ *   4 stop        if asked
+ *   5 wait        0 if anything is pending, else until the next deadline; the door is armed
+ *   meanwhile 6 dispatch    completions, then the handlers of the batch
+ *
+ * Nesting   A run inside a callback (T65) shares queue, due timers and batch with the outer one:
+ *           counts are kept in the structures, not in the frame, so that each thing runs once. A
+ *           run that finds a batch begun serves its rest before it polls again (T31).
+ * Running   `running` and `stopped` are Tornado's two flags: a stop clears the first and sets the
+ *           second; run, finding the second, clears it and returns. Signal handlers of the owner
+ *           may stop too, so they are atomic, relaxed: no other thread touches them.
+ */
+#include "loop/loop.h"
+
+#include <gyre/error.h>
+#include <gyre/task.h>
+
+/* ---- 1 receive ------------------------------------------------------------------------------- */
+
+static void apply_stop(struct gyre_loop *loop)
+{
+    atomic_store_explicit(&loop->running, false, memory_order_relaxed);
+    atomic_store_explicit(&loop->stopped, true, memory_order_relaxed);
+}
+
+static void meet_control(struct gyre_loop *loop)
+{
+    /* acq_rel, then the read: see struct gyre__control */
+    (void)atomic_exchange_explicit(&loop->control.queued, false, memory_order_acq_rel);
+    if (atomic_exchange_explicit(&loop->control.stop_requested, false, memory_order_relaxed))
+        apply_stop(loop);
+}
+
+void gyre__loop_receive(struct gyre_loop *loop, struct gyre_task *newest)
+{
+    struct gyre_task *first = NULL;
+    struct gyre_task *last = NULL;
+    uint64_t count = 0;
+    while (newest != NULL) {
+        struct gyre_task *task = newest;
+        newest = task->next;
+        if (task->kind == GYRE__TASK_CONTROL) {
+            meet_control(loop);
+            continue;
+        }
+        task->next = first;
+        if (first == NULL)
+            last = task;
+        first = task;
+        count++;
+    }
+    if (first == NULL)
+        return;
+    gyre__queue_splice(&loop->queue, first, last, count);
+    gyre__counter_add(&loop->counters.posts, count);
+}
+
+static void receive(struct gyre_loop *loop)
+{
+    gyre__loop_receive(loop, gyre__door_take(&loop->door));
+    uint64_t queued = loop->queue.added - loop->queue.taken;
+    /* relaxed: a statistic with one writer */
+    if (queued > atomic_load_explicit(&loop->counters.queue_max.value, memory_order_relaxed))
+        atomic_store_explicit(&loop->counters.queue_max.value, queued, memory_order_relaxed);
+}
+
+/* ---- 2 gather, 3 run ------------------------------------------------------------------------- */
+
+static bool is_running(const struct gyre_loop *loop)
+{
+    return atomic_load_explicit(&loop->running, memory_order_relaxed);
+}
+
+static void gather(struct gyre_loop *loop)
+{
+    if (loop->timers.root != NULL)
+        gyre__timers_gather(&loop->timers, gyre_loop_now_ns(loop));
+}
+
+/* Cuts a phase that has run longer than its budget: looked at every GYRE__BUDGET_STEP calls, the
+ * first time to begin, so that a short phase reads no clock. */
+struct budget {
+    uint64_t ns; /* 0: none */
+    uint64_t began_ns; /* 0: not yet */
+    unsigned calls;
+};
+
+static bool is_spent(struct gyre_loop *loop, struct budget *budget)
+{
+    if (++budget->calls % GYRE__BUDGET_STEP != 0 || budget->ns == 0)
+        return false;
+    uint64_t now = loop->port->ticks_ns();
+    if (budget->began_ns == 0)
+        budget->began_ns = now;
+    return now - budget->began_ns > budget->ns && is_running(loop);
+}
+
+GYRE_ON_LOOP static void report(struct gyre_loop *loop, enum gyre_failure_kind kind, gyre_fn *fn,
+                                void *arg, int error)
+{
+    struct gyre_failure failure = {.kind = kind, .error = error, .fd = -1, .fn = fn, .arg = arg};
+    gyre__loop_report(loop, &failure);
+}
+
+void gyre__loop_run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
+{
+    gyre_fn *fn = task->fn;
+    void *arg = task->arg;
+    if (loop->options.queue_max != 0 && task->kind != GYRE__TASK_EXEMPT)
+        gyre__loop_return_room(loop, 1);
+    if (task->kind == GYRE__TASK_NODE)
+        gyre__homeward_add(&loop->homeward, task);
+    int r = fn(loop, status, arg);
+    if (r < 0)
+        report(loop, GYRE_FAILED_CALLBACK, fn, arg, r);
+}
+
+/* Runs the callbacks that were added before the turn, or as many as the budget allows. */
+GYRE_ON_LOOP static void run_callbacks(struct gyre_loop *loop, uint64_t last)
+{
+    struct budget budget = {.ns = loop->options.callback_budget_ns};
+    while (loop->queue.taken < last && !is_spent(loop, &budget)) {
+        gyre__loop_run_task(loop, gyre__queue_take(&loop->queue), 0);
+        gyre__counter_add(&loop->counters.callbacks, 1);
+    }
+    gyre__homeward_flush(&loop->homeward);
+}
+
+GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
+{
+    struct budget budget = {.ns = loop->options.timer_budget_ns};
+    struct gyre__timer_call call;
+    while (!is_spent(loop, &budget) && gyre__timers_take_due(&loop->timers, &call)) {
+        gyre__counter_add(&loop->counters.timers, 1);
+        int r = call.fn(loop, 0, call.arg);
+        if (r < 0)
+            report(loop, GYRE_FAILED_TIMER, call.fn, call.arg, r);
+    }
+}
+
+/* ---- 5 wait ---------------------------------------------------------------------------------- */
+
+/* How long the loop may sleep, 0 if something is pending. */
+static uint64_t wait_ns(struct gyre_loop *loop)
+{
+    if (loop->queue.head != NULL || loop->completions.head != NULL || loop->timers.due != NULL)
+        return 0;
+    uint64_t next = gyre__timers_next(&loop->timers);
+    if (next == GYRE_NEVER)
+        return loop->options.wait_max_ns;
+    uint64_t now = gyre_loop_now_ns(loop);
+    uint64_t left = next > now ? next - now : 0;
+    return left < loop->options.wait_max_ns ? left : loop->options.wait_max_ns;
+}
+
+static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
+{
+    int r = 0;
+    if (timeout_ns != 0) {
+        gyre__counter_add(&loop->counters.sleeps, 1);
+        if (loop->options.wait != NULL) {
+            r = loop->options.wait(loop, timeout_ns, loop->options.wait_arg);
+            timeout_ns = 0;
+        }
+    }
+    if (r == 0) {
+        loop->handlers.polls++;
+        gyre__counter_add(&loop->counters.polls, 1);
+        r = loop->backend->readiness->wait(loop->poller, timeout_ns, loop->batch, GYRE__BATCH_MAX);
+    }
+    return r;
+}
+
+/* Fills the batch. 0, or what ends the run. */
+static int wait_for_events(struct gyre_loop *loop)
+{
+    if (loop->batch_next < loop->batch_count)
+        return 0; /* a nested run left it */
+    uint64_t timeout_ns = wait_ns(loop);
+    bool armed = timeout_ns != 0 && gyre__door_arm(&loop->door);
+    int r = sleep_and_poll(loop, armed ? timeout_ns : 0);
+    if (armed)
+        gyre__door_disarm(&loop->door);
+    loop->turn_ns_known = false;
+    loop->batch_next = 0;
+    loop->batch_count = r > 0 ? (unsigned)r : 0;
+    return r < 0 && r != -EINTR ? r : 0;
+}
+
+/* ---- 6 dispatch ------------------------------------------------------------------------------ */
+
+bool gyre__loop_run_completions(struct gyre_loop *loop)
+{
+    struct gyre__completions *completions = &loop->completions;
+    uint64_t last = completions->added;
+    bool any = completions->taken < last;
+    while (completions->taken < last) {
+        struct gyre__operation *operation = completions->head;
+        completions->head = operation->next;
+        completions->taken++;
+        gyre__operation_deliver(operation);
+    }
+    return any;
+}
+
+void gyre__host_complete(struct gyre_loop *loop, struct gyre__operation *operation, int64_t result)
+{
+    struct gyre__completions *completions = &loop->completions;
+    operation->next = NULL;
+    operation->result = result;
+    operation->queued = true;
+    if (completions->head == NULL)
+        completions->head = operation;
+    else
+        completions->tail->next = operation;
+    completions->tail = operation;
+    completions->added++;
+}
+
+GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
+{
+    (void)gyre__loop_run_completions(loop); /* whether there were any is the closer's question */
+    while (loop->batch_next < loop->batch_count) {
+        struct gyre__event event = loop->batch[loop->batch_next++];
+        if (event.datum != GYRE__WAKER_DATUM)
+            gyre__handlers_dispatch(loop, &event);
+        else if (!loop->waker_edge)
+            loop->backend->waker->drain(&loop->waker);
+    }
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+/* Phases 1 to 4 of a turn. False: a stop was asked, and what it lets run has run. */
+GYRE_ON_LOOP static bool run_what_is_due(struct gyre_loop *loop)
+{
+    gyre__counter_add(&loop->counters.turns, 1);
+    receive(loop);
+    uint64_t last = loop->queue.added;
+    gather(loop);
+    run_callbacks(loop, last);
+    run_timers(loop);
+    return is_running(loop);
+}
+
+/* Phases 5 and 6. A stop in a handler is met by the next turn, after its callbacks (T62). */
+GYRE_ON_LOOP static int wait_and_dispatch(struct gyre_loop *loop)
+{
+    int r = wait_for_events(loop);
+    if (r == 0)
+        dispatch(loop);
+    return r;
+}
+
+GYRE_ON_LOOP static int run_turns(struct gyre_loop *loop)
+{
+    struct gyre_loop *previous = gyre__thread.current;
+    uint32_t sigpipe;
+    int r = 0;
+
+    gyre__thread.current = gyre_loop_acquire(loop);
+    loop->port->sigpipe_block(&sigpipe);
+    while (r == 0 && run_what_is_due(loop))
+        r = wait_and_dispatch(loop);
+    receive(loop); /* a stop that came before this counts as one with what ended the run (T59) */
+    atomic_store_explicit(&loop->running, false, memory_order_relaxed);
+    atomic_store_explicit(&loop->stopped, false, memory_order_relaxed);
+    loop->port->sigpipe_restore(sigpipe);
+
+    struct gyre_loop *current = gyre__thread.current; /* a callback may have made another current */
+    gyre__thread.current = previous;
+    gyre_loop_release(current);
+    return r;
+}
+
+GYRE_ON_LOOP static int run_if_open(struct gyre_loop *loop)
+{
+    if (loop->closed)
+        return -ESHUTDOWN;
+    if (is_running(loop))
+        return -EBUSY;
+    receive(loop); /* a stop may have come while nobody was inside */
+    /* In this order, which the release keeps: a stop by this thread's signal handler is found by
+     * the exchange if it came before, and else clears `running`. */
+    atomic_store_explicit(&loop->running, true, memory_order_relaxed);
+    if (!atomic_exchange_explicit(&loop->stopped, false, memory_order_acq_rel))
+        return run_turns(loop);
+    atomic_store_explicit(&loop->running, false, memory_order_relaxed);
+    return 0;
+}
+
+int gyre__loop_run_managed(struct gyre_loop *loop)
+{
+    gyre__assert_on_loop();
+    if (!gyre__loop_enter(loop))
+        return -EBUSY;
+    (void)gyre_loop_acquire(loop); /* a callback may drop the last reference but this */
+    int r = run_if_open(loop);
+    gyre__loop_leave(loop);
+    gyre_loop_release(loop);
+    return r;
+}
+
+int gyre_loop_run(struct gyre_loop *loop)
+{
+    return loop->managed ? -EPERM : gyre__loop_run_managed(loop);
+}
+
+/* ---- stop and wake: any thread, and signal handlers ------------------------------------------ */
+
+void gyre__loop_ring(struct gyre_loop *loop)
+{
+    /* A count, and the one write that a sleep may cost; relaxed: nothing is read by it. */
+    atomic_fetch_add_explicit(&loop->wakes_written, 1, memory_order_relaxed);
+    loop->backend->waker->signal(&loop->waker);
+}
+
+void gyre_loop_wake(struct gyre_loop *loop)
+{
+    /* acq_rel: see struct gyre__control */
+    if (atomic_exchange_explicit(&loop->control.queued, true, memory_order_acq_rel))
+        return;
+    if (gyre__door_post(&loop->door, &loop->control.task, &loop->control.task) ==
+        GYRE__DOOR_POSTED_WAKE)
+        gyre__loop_ring(loop);
+}
+
+void gyre__loop_stop_managed(struct gyre_loop *loop)
+{
+    /* The owner's own takes effect now, and rings in case this is its signal handler, just before a
+     * wait. Another's is met by the owner: relaxed, ordered by wake's exchange. */
+    if (gyre__loop_is_mine(loop))
+        apply_stop(loop);
+    else
+        atomic_store_explicit(&loop->control.stop_requested, true, memory_order_relaxed);
+    gyre_loop_wake(loop);
+}
+
+int gyre_loop_stop(struct gyre_loop *loop)
+{
+    if (loop->managed)
+        return -EPERM;
+    gyre__loop_stop_managed(loop);
+    return 0;
+}

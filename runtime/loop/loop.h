@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop - the struct, and what the parts of a loop, and the layers above it, may call.
+ *
+ * Fields carry a key: [I] set once at creation, [o] the owner's only, [a] atomic, any thread. What
+ * other threads touch stands on cache lines of its own.
+ */
+#ifndef GYRE_LOOP_LOOP_H
+#define GYRE_LOOP_LOOP_H
+
+#include <stdatomic.h>
+
+#include <gyre/loop.h>
+
+#include "contract/backend.h"
+#include "contract/port.h"
+#include "loop/block.h"
+#include "loop/door.h"
+#include "loop/handler.h"
+#include "loop/node.h"
+#include "loop/queue.h"
+#include "loop/thread.h"
+#include "loop/timer.h"
+
+enum gyre__loop_limits {
+    GYRE__LINE = 64, /* a cache line of every system that gyre is built for */
+    GYRE__BATCH_MAX = 256, /* events of one wait: what is over comes next turn (T33) */
+    GYRE__BUDGET_STEP = 16 /* calls between two looks at the budget */
+};
+
+/* An owner that is nobody. Thread serials begin at 1, and stay far below. */
+#define GYRE__NOBODY UINT64_MAX
+
+/* The datum of the waker's events: a descriptor that cannot be. */
+#define GYRE__WAKER_DATUM UINT64_MAX
+
+/* Counters are written by the owner and read by anyone. */
+struct gyre__counter {
+    _Atomic uint64_t value;
+};
+
+static inline void gyre__counter_add(struct gyre__counter *counter, uint64_t amount)
+{
+    /* relaxed: one writer, and a reader wants a recent number, not an order */
+    uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
+    atomic_store_explicit(&counter->value, value + amount, memory_order_relaxed);
+}
+
+/*
+ * The loop's own node in its door, for stop and wake: preallocated, so that a signal handler can
+ * post it.
+ *
+ * The request is stored first, then `queued` is exchanged, and who finds it false posts the node.
+ * The taker exchanges `queued` to false, then reads the requests. Both exchanges are acq_rel: if
+ * the requester finds true, the taker's exchange comes later, reads from the requester's, and so
+ * sees the request.
+ */
+struct gyre__control {
+    struct gyre_task task;
+    _Atomic bool queued;
+    _Atomic bool stop_requested;
+};
+
+/* Completions that wait for their turn, oldest first. The counts are kept as the queue's are. */
+struct gyre__completions {
+    struct gyre__operation *head;
+    struct gyre__operation *tail;
+    uint64_t added;
+    uint64_t taken;
+};
+
+struct gyre__loop_counters {
+    struct gyre__counter turns, polls, sleeps, posts, callbacks, timers, events, events_stale;
+    struct gyre__counter rebuilds, queue_max;
+};
+
+struct gyre_loop {
+    const struct gyre__backend *backend; /* [I] */
+    const struct gyre__port *port; /* [I] */
+    struct gyre_loop_options options; /* [I] */
+    struct gyre__poller *poller; /* [o] NULL once closed */
+    struct gyre__waker waker; /* [I] */
+    bool waker_edge; /* [I] watched edge-triggered, so never read */
+    bool managed; /* [I] a runtime's */
+    bool closed; /* [o] */
+    bool turn_ns_known; /* [o] */
+    uint64_t turn_ns; /* [o] the clock, read once after a wait */
+    unsigned depth; /* [o] nested entries of the owner */
+    void *user; /* [o] */
+
+    struct gyre__queue queue; /* [o] */
+    struct gyre__timers timers; /* [o] */
+    struct gyre__handlers handlers; /* [o] */
+    struct gyre__blocks blocks; /* [o] */
+    struct gyre__homeward homeward; /* [o] nodes on their way back */
+    struct gyre__completions completions; /* [o] */
+    struct gyre__event *batch; /* [o] GYRE__BATCH_MAX events */
+    unsigned batch_next; /* [o] the first that was not handled */
+    unsigned batch_count; /* [o] */
+
+    struct gyre__loop_counters counters; /* [a] written by the owner */
+    _Atomic bool running; /* [a] the owner's, and its signal handlers' */
+    _Atomic bool stopped; /* [a] likewise: a stop that no run has met yet */
+
+    /* Padded, not aligned: the allocator's memory need not be. */
+    unsigned char pad[GYRE__LINE];
+    struct gyre__door door; /* [a] */
+    _Atomic uint64_t owner; /* [a] of the thread inside, or GYRE__NOBODY */
+    _Atomic uint32_t references; /* [a] */
+    _Atomic uint32_t room; /* [a] of a bounded loop: posts it still accepts */
+    struct gyre__control control; /* [a] */
+    _Atomic uint64_t wakes_written; /* [a] */
+};
+
+/* Whether the caller is inside the loop. */
+static inline bool gyre__loop_is_mine(const struct gyre_loop *loop)
+{
+    /* relaxed: only the caller itself can have stored its own serial */
+    return atomic_load_explicit(&loop->owner, memory_order_relaxed) == gyre__thread.serial;
+}
+
+/* 0 if the caller may act as the owner of `loop`; else -EPERM, and a log line that names `function`
+ * and both threads. */
+int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function);
+
+/* Tells clang's analysis that the caller acts as the owner: the first line of every callback. */
+static inline void gyre__assert_on_loop(void) GYRE_ASSERTS_ON_LOOP;
+static inline void gyre__assert_on_loop(void)
+{
+}
+
+/* The loop's clock as of this turn: read at most once between two waits. For timeouts, which need
+ * no better. */
+uint64_t gyre__loop_turn_ns(struct gyre_loop *loop) GYRE_ON_LOOP;
+
+/* Makes the calling thread the owner, or lets it nest; false if another is inside. */
+bool gyre__loop_enter(struct gyre_loop *loop);
+void gyre__loop_leave(struct gyre_loop *loop);
+
+/* Writes to the waker: for the poster that replaced ARMED. Async-signal-safe. */
+void gyre__loop_ring(struct gyre_loop *loop);
+
+/* Puts what the door gave, newest first, behind the queue; meets the loop's own requests. */
+void gyre__loop_receive(struct gyre_loop *loop, struct gyre_task *newest);
+
+/* Runs the completions that are queued now, and not those that they add. False: there were none. */
+bool gyre__loop_run_completions(struct gyre_loop *loop) GYRE_ON_LOOP;
+
+/* Calls a task that was taken from the queue. */
+void gyre__loop_run_task(struct gyre_loop *loop, struct gyre_task *task, int status) GYRE_ON_LOOP;
+
+/*
+ * How a runtime posts. claim_room takes the room of `count` posts of a bounded loop, all or none;
+ * post_claimed posts with it, and returns it if the loop has closed. post_exempt needs no room, so that
+ * only a closed loop refuses it (-ESHUTDOWN).
+ */
+bool gyre__loop_claim_room(struct gyre_loop *loop, size_t count);
+void gyre__loop_return_room(struct gyre_loop *loop, size_t count);
+int gyre__loop_post_claimed(struct gyre_loop *loop, struct gyre_task *task);
+int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task);
+
+/* What a runtime calls in place of the public run, stop and close, which refuse its loops. */
+int gyre__loop_create_managed(const struct gyre_loop_options *options, struct gyre_loop **ret_loop);
+int gyre__loop_run_managed(struct gyre_loop *loop);
+void gyre__loop_stop_managed(struct gyre_loop *loop);
+int gyre__loop_close_managed(struct gyre_loop *loop);
+
+/* Hands a failed function to the error hook (T75); -EPIPE of a handler is silent (T76). */
+void gyre__loop_report(struct gyre_loop *loop, const struct gyre_failure *failure) GYRE_ON_LOOP;
+
+/* Registers the waker in the poll set: at creation, and when the set was emptied. */
+int gyre__loop_watch_waker(struct gyre_loop *loop);
+
+/* Formats a line for the process's log. */
+void gyre__log(enum gyre_log_level level, const char *format, ...) GYRE_PRINTF(2, 3);
+
+#endif

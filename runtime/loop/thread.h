@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread - what the library knows of the calling thread.
+ *
+ * A thread is named by a serial that is never reused, unlike the system's identities: a loop
+ * compares its owner's with the caller's (T52). It is 0 until the thread first runs or owns
+ * something, and no loop's owner is ever 0, so that the comparison needs no test for "not yet".
+ */
+#ifndef GYRE_LOOP_THREAD_H
+#define GYRE_LOOP_THREAD_H
+
+#include <gyre/base.h>
+
+struct gyre__nodes;
+
+struct gyre__thread {
+    uint64_t serial;
+    struct gyre_loop *current; /* holds a reference */
+    struct gyre__nodes *nodes; /* the cache for add_callback, NULL until used */
+    bool ends_noticed; /* its end has been hooked */
+};
+
+extern _Thread_local struct gyre__thread gyre__thread;
+
+/* Gives the thread a serial, if it has none, and returns it. */
+uint64_t gyre__thread_serial(void);
+
+/* Has the thread's end release what this struct holds. -ENOMEM. */
+int gyre__thread_notice_end(void);
+
+#endif

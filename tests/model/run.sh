@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh [--long]: searches the models with spin. A protocol as it is meant must pass a full search,
+# to the end. Each seeded fault must be found, by one of the checks that the model names for it.
+# What is a fault of memory order alone must be missed when the model has no store buffers, or else
+# it would prove nothing about memory.
+#
+#   --long   wider bounds as well: ten minutes, and up to 3 GB for each search
+#
+# Needs spin and cc. Works in a directory that is removed at the end; GYRE_MODEL_JOBS searches at a
+# time (2).
+
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../harness/tap.sh"
+
+long=no
+if [ "${1-}" = --long ]; then long=yes; fi
+jobs=${GYRE_MODEL_JOBS:-2}
+cc=${CC:-cc}
+model=$here/door.pml
+
+for tool in spin "$cc"; do
+    if ! command -v "$tool" >/dev/null; then
+        skip "door: searched" "$tool is not installed"
+        finish
+    fi
+done
+use_scratch
+
+# The table of faults: "name number check|check..." a line.
+faults() {
+    sed -nE 's,^#define ([a-z_]+) ([0-9]+) /\* .*: ([a-z_, ]+) \*/$,\1 \2 \3,p' "$model" |
+        sed 's/, /|/g'
+}
+
+# verdict ok|not_ok NAME: one case, for the report at the end.
+verdict() { printf '%s\t%s\n' "$1" "$2" >>verdicts; }
+
+# pan NUMBER [OPTION...]: one search, for that fault or for none; its report is in ./out.
+pan() {
+    FAULT=$1 "$tap_scratch/pan" -m20000 "${@:2}" >out 2>&1
+}
+
+# passes NUMBER: a full search, to the end, which came to the checks of the final state.
+passes() {
+    pan "$1" -w23 && grep -q '^Full statespace search' out && grep -q 'errors: 0$' out &&
+        grep -A 1 '^unreached in proctype quiet' out | grep -q '(0 of' &&
+        ! grep -qiE 'not completed|too small|out of memory|warning|error:|aborting|violated' out
+}
+
+# found NUMBER CHECKS: the search ends at one of these checks.
+found() {
+    pan "$1" -w20
+    grep -qE "assertion violated ($2) " out && grep -q 'errors: 1$' out
+}
+
+# search NAME "SETTING=VALUE..." FAULT...: the protocol and the faults, within these bounds.
+search() {
+    local name=$1 number checks
+    enter "$name" "$2"
+    if passes 0; then
+        verdict ok "door: $name: the protocol passes a full search"
+        awk -v name="$name" '/states, stored/ { print name ": " $1 " states" }' out >>notes
+    else
+        verdict not_ok "door: $name: the protocol passes a full search"
+        tail -n 40 out >>notes
+    fi
+    for fault in "${@:3}"; do
+        read -r number checks < <(faults | sed -n "s/^$fault //p")
+        if found "$number" "$checks"; then
+            verdict ok "door: $name: $fault is found"
+        else
+            verdict not_ok "door: $name: $fault is found (by $checks)"
+            head -n 20 out >>notes
+        fi
+    done
+}
+
+# miss NAME "SETTING=VALUE..." WHY FAULT...: here the faults pass a full search.
+miss() {
+    local name=$1 why=$3 number
+    enter "$name" "$2"
+    for fault in "${@:4}"; do
+        number=$(sed -nE "s,^#define $fault ([0-9]+)( .*)?\$,\\1,p" "$model")
+        if passes "$number"; then
+            verdict ok "door: $name: $fault $why"
+        else
+            verdict not_ok "door: $name: $fault $why"
+            tail -n 40 out >>notes
+        fi
+    done
+}
+
+# enter NAME "SETTING=VALUE...": a directory and the settings of a search; the rest keeps these.
+enter() {
+    mkdir "$tap_scratch/$1" && cd "$tap_scratch/$1" || exit 2
+    export POSTS_1=2 POSTS_2=2 STOPS_1=0 STOPS_2=0 EVENTS=1 BATCH=0 CLOSE=0 DRAIN=0 SEQUENTIAL=0
+    # shellcheck disable=SC2086,SC2163 # the settings are words
+    if [ -n "$2" ]; then export $2; fi
+}
+
+names=
+start() {
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    names="$names $2"
+    "$@" &
+}
+
+build() {
+    local memory_mb=1000
+    if [ $long = yes ]; then memory_mb=3000; fi
+    (
+        cd "$tap_scratch" && spin -a -DANY "$model" &&
+            "$cc" -w -O1 -DSAFETY -DCOLLAPSE -DMEMLIM=$memory_mb -o pan pan.c
+    )
+}
+
+check "door: the model compiles" build
+if [ "$tap_failed" -ne 0 ]; then finish; fi
+
+# The longest first.
+start search close "CLOSE=1" close_by_store close_relaxed take_after_close
+start search stop "POSTS_1=1 POSTS_2=1 STOPS_1=1 STOPS_2=1"
+start search stop-close "POSTS_1=1 POSTS_2=0 STOPS_1=1 STOPS_2=2 CLOSE=1"
+start search posts "" \
+    link_relaxed link_not_renewed signal_never signal_always signal_before_link sleeping_flag \
+    take_relaxed take_by_store take_newest_first next_read_late arm_by_store disarm_by_store \
+    disarm_omitted
+start search stops "POSTS_1=1 POSTS_2=0 STOPS_1=1 STOPS_2=2" \
+    node_pushed_twice request_read_first request_wiped clear_by_store clear_no_acquire \
+    clear_no_release queued_no_release node_next_read_late
+start search batch "BATCH=1 DRAIN=1" batch_oldest_first drain_after_arm
+start miss fenced "POSTS_2=1" "passes" sleeping_flag_fenced
+start miss sequential "SEQUENTIAL=1" "shows only with store buffers" \
+    link_relaxed sleeping_flag take_relaxed
+start miss sequential-stops "SEQUENTIAL=1 POSTS_1=1 POSTS_2=0 STOPS_1=1 STOPS_2=2" \
+    "shows only with store buffers" clear_by_store clear_no_acquire clear_no_release \
+    queued_no_release
+start miss sequential-close "SEQUENTIAL=1 POSTS_1=1 POSTS_2=1 CLOSE=1" \
+    "shows only with store buffers" close_relaxed
+if [ $long = yes ]; then
+    start search long-stop "POSTS_1=1 POSTS_2=1 STOPS_1=2 STOPS_2=2"
+    start search long-stop-close "POSTS_1=1 POSTS_2=1 STOPS_1=1 STOPS_2=2 CLOSE=1"
+    start search long-batch "STOPS_1=1 STOPS_2=1 BATCH=1"
+    start search long-events "EVENTS=3 CLOSE=1 DRAIN=1"
+fi
+wait
+
+for name in $names; do
+    if [ ! -s "$tap_scratch/$name/verdicts" ]; then not_ok "door: $name: came to an end"; fi
+    while IFS=$'\t' read -r kind text; do
+        "$kind" "$text"
+    done < <(cat "$tap_scratch/$name/verdicts")
+    if [ -s "$tap_scratch/$name/notes" ]; then note "$(cat "$tap_scratch/$name/notes")"; fi
+done
+
+# The table was read as it is meant, and nothing in it left out.
+every_fault_is_tried() {
+    local in_table tried
+    in_table=$(faults | awk '{ print $1 }' | sort)
+    tried=$(sed -nE 's/^(not_)?ok\t.*: ([a-z_]+) is found.*/\2/p' "$tap_scratch"/*/verdicts | sort)
+    diff <(echo "$in_table") <(echo "$tried") && [ "$(echo "$in_table" | wc -l)" -ge 26 ]
+}
+check "door: every seeded fault is tried" every_fault_is_tried
+finish
