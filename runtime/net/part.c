@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * part - a listener on one loop: accepts, backs off, drains. See listener.h.
+ *
+ *   POSTED --attach--> ACCEPTING <--> FULL        stop: ACCEPTING, FULL -> DRAINING
+ *                                                 close, the loop's end: any -> CLOSING --> gone
+ *
+ * Full      An accept that fails for want of descriptors leaves its connection in the backlog, where
+ *           a level-triggered poller would report it for ever. So the operation ends, and is submitted
+ *           again after 10 ms, doubled each time up to 500. Each time the longest wait has passed, one
+ *           connection is refused through the reserve descriptor.
+ * Draining  New connections are steered away (a Unix socket's file is removed). The operation goes on
+ *           for drain_ns, in which handshakes under way complete; then what is left is accepted until
+ *           there is nothing. If the system cannot steer away, new ones could keep coming: that takes
+ *           drain_ns once more at most.
+ */
+#include <gyre/error.h>
+
+#include "loop/loop.h"
+#include "net/listener.h"
+#include "net/stream.h"
+#include "net/timeout.h"
+
+static const uint64_t wait_min_ns = UINT64_C(10) * 1000 * 1000;
+static const uint64_t wait_max_ns = UINT64_C(500) * 1000 * 1000;
+static const uint64_t warn_pause_ns = UINT64_C(10) * 1000 * 1000 * 1000;
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+static void close_reserve(struct gyre__part *part)
+{
+    if (part->reserve_fd >= 0)
+        part->listener->descriptors->close(part->reserve_fd);
+    part->reserve_fd = -1;
+}
+
+static void on_closed(struct gyre__channel *channel, struct gyre__operation *operation,
+                      int64_t result, void *data)
+{
+    gyre__assert_on_loop();
+    (void)operation;
+    (void)result;
+    (void)data;
+    gyre__listener_part_ended((struct gyre__part *)(void *)channel);
+}
+
+GYRE_ON_LOOP static void close_part(struct gyre__part *part, int status)
+{
+    if (part->state == GYRE__PART_CLOSING)
+        return;
+    part->state = GYRE__PART_CLOSING;
+    part->status = status;
+    (void)gyre_timer_stop(&part->timer); /* this is the owner */
+    close_reserve(part);
+    gyre__listener_unlink(part->listener);
+    part->channel.operations->close(&part->channel, on_closed);
+}
+
+/* Ends a part that never got as far as its channel. */
+GYRE_ON_LOOP static void drop_part(struct gyre__part *part, int status)
+{
+    part->status = status;
+    part->listener->descriptors->close(part->fd);
+    close_reserve(part);
+    gyre__listener_unlink(part->listener);
+    gyre__listener_part_ended(part);
+}
+
+static void on_lost(struct gyre__channel *channel, int error)
+{
+    gyre__assert_on_loop();
+    if (error == -ECANCELED) /* a listening socket has no other error that matters */
+        close_part((struct gyre__part *)(void *)channel, error);
+}
+
+/* ---- accept ---------------------------------------------------------------------------------- */
+
+GYRE_ON_LOOP static void report(const struct gyre__part *part, int error)
+{
+    struct gyre_failure failure = {.kind = GYRE_FAILED_HANDLER,
+                                   .error = error,
+                                   .fd = part->fd,
+                                   .arg = part->listener->arg};
+    gyre__loop_report(part->loop, &failure);
+}
+
+/* Makes a connection a stream, and hands it to the user. */
+GYRE_ON_LOOP static void hand_over(struct gyre__part *part, int fd)
+{
+    struct gyre_stream *stream;
+    int r = gyre__stream_accepted(part->loop, fd, &stream);
+    if (r != 0) {
+        part->listener->descriptors->close(fd);
+        report(part, r);
+        return;
+    }
+    r = part->listener->accept(stream, part->listener->arg);
+    if (r < 0) {
+        gyre__stream_dispose(stream, true);
+        report(part, r);
+    }
+}
+
+static void renew_reserve(struct gyre__part *part)
+{
+    if (part->reserve_fd < 0 && part->listener->descriptors->reserve(&part->reserve_fd) != 0)
+        part->reserve_fd = -1; /* later, then: descriptors are short just now */
+}
+
+/* The operation has ended: there was no descriptor, or no memory, for a connection. */
+GYRE_ON_LOOP static void back_off(struct gyre__part *part, int error)
+{
+    uint64_t now = gyre_loop_now_ns(part->loop);
+    if (part->warned_ns == 0 || now - part->warned_ns >= warn_pause_ns) {
+        gyre__log(GYRE_LOG_WARNING, "a listener backs off: %s", gyre_error_text(error));
+        part->warned_ns = now;
+    }
+    if (part->state == GYRE__PART_DRAINING)
+        return; /* its timer is running, and accepts what there is */
+    part->state = GYRE__PART_FULL;
+    (void)gyre_timer_start(&part->timer, gyre__deadline(now, part->wait_ns)); /* it is open */
+}
+
+static void on_accepted(struct gyre__channel *channel, struct gyre__operation *operation,
+                        int64_t result, void *data)
+{
+    struct gyre__part *part = (struct gyre__part *)(void *)channel;
+    gyre__assert_on_loop();
+    (void)operation;
+    (void)data;
+    if (result >= 0) {
+        part->wait_ns = wait_min_ns;
+        if (part->reserve_fd < 0)
+            renew_reserve(part);
+        hand_over(part, (int)result);
+    } else if (part->state != GYRE__PART_CLOSING && result != -ECANCELED) {
+        back_off(part, (int)result);
+    }
+}
+
+static void submit(struct gyre__part *part)
+{
+    part->state = GYRE__PART_ACCEPTING;
+    part->channel.operations->accept(&part->channel, part->listener->options.accepts_max,
+                                     on_accepted);
+}
+
+/* ---- full ------------------------------------------------------------------------------------ */
+
+/* Takes the oldest connection with the last descriptor, and closes both. */
+static void refuse_one(struct gyre__part *part)
+{
+    int fd;
+    if (part->reserve_fd < 0)
+        return;
+    close_reserve(part);
+    if (part->listener->descriptors->accept(part->fd, &fd) == 0)
+        part->listener->descriptors->close(fd);
+    renew_reserve(part);
+}
+
+GYRE_ON_LOOP static void try_again(struct gyre__part *part)
+{
+    if (part->wait_ns >= wait_max_ns)
+        refuse_one(part);
+    part->wait_ns = part->wait_ns < wait_max_ns / 2 ? part->wait_ns * 2 : wait_max_ns;
+    submit(part);
+}
+
+/* ---- draining -------------------------------------------------------------------------------- */
+
+/* Accepts what is there, as much as a turn may. False: there is nothing left. */
+GYRE_ON_LOOP static bool accept_rest(struct gyre__part *part)
+{
+    for (unsigned i = 0; i < part->listener->options.accepts_max; i++) {
+        int fd;
+        int r = part->listener->descriptors->accept(part->fd, &fd);
+        if (r == -EAGAIN)
+            return false;
+        if (r == 0)
+            hand_over(part, fd);
+        else if (r != -ECONNABORTED)
+            return true; /* no descriptors: again a little later */
+        if (part->state != GYRE__PART_DRAINING)
+            return true; /* the user's function has run the loop, and it has closed meanwhile */
+    }
+    return true;
+}
+
+GYRE_ON_LOOP static void drain(struct gyre__part *part)
+{
+    bool more = accept_rest(part);
+    if (part->state != GYRE__PART_DRAINING)
+        return;
+    uint64_t now = gyre_loop_now_ns(part->loop);
+    uint64_t last = gyre__deadline(part->drained_ns, part->listener->options.drain_ns);
+    bool full = more && part->channel.in.state == GYRE__OP_IDLE;
+    if (!more || now >= last ||
+        gyre_timer_start(&part->timer, full ? gyre__deadline(now, wait_min_ns) : now) != 0)
+        close_part(part, 0);
+}
+
+GYRE_ON_LOOP static void begin_drain(struct gyre__part *part)
+{
+    if (part->state != GYRE__PART_ACCEPTING && part->state != GYRE__PART_FULL)
+        return;
+    (void)part->listener->descriptors->steer_away(part->fd); /* where it cannot: see drain_ns */
+    gyre__listener_unlink(part->listener);
+    if (part->state == GYRE__PART_FULL)
+        submit(part);
+    part->state = GYRE__PART_DRAINING;
+    part->drained_ns =
+        gyre__deadline(gyre_loop_now_ns(part->loop), part->listener->options.drain_ns);
+    if (gyre_timer_start(&part->timer, part->drained_ns) != 0)
+        close_part(part, -ECANCELED);
+}
+
+/* ---- from the loop --------------------------------------------------------------------------- */
+
+static int on_time(struct gyre_loop *loop, int status, void *arg)
+{
+    struct gyre__part *part = arg;
+    (void)loop;
+    gyre__assert_on_loop();
+    if (status != 0)
+        return 0; /* the channel learns of the loop's end by itself */
+    if (part->state == GYRE__PART_FULL)
+        try_again(part);
+    else if (part->state == GYRE__PART_DRAINING)
+        drain(part);
+    return 0;
+}
+
+static int on_attach(struct gyre_loop *loop, int status, void *arg)
+{
+    struct gyre__part *part = arg;
+    gyre__assert_on_loop();
+    if (status != 0) {
+        drop_part(part, status);
+        return 0;
+    }
+    part->channel.operations = loop->backend->operations;
+    part->channel.descriptors = loop->backend->descriptors;
+    int r = loop->backend->operations->attach(&part->channel, loop, part->fd);
+    if (r != 0) {
+        gyre__log(GYRE_LOG_ERROR, "a listener is missing on one loop: %s", gyre_error_text(r));
+        drop_part(part, r);
+        return r;
+    }
+    part->channel.exclusive = part->listener->shared;
+    part->channel.lost = on_lost;
+    submit(part);
+    return 0;
+}
+
+static int on_command(struct gyre_loop *loop, int status, void *arg)
+{
+    struct gyre__part *part = arg;
+    struct gyre_listener *listener = part->listener;
+    (void)loop;
+    gyre__assert_on_loop();
+    /* relaxed: the post that brought this here shows what was stored before it */
+    uint8_t command = atomic_load_explicit(&listener->command, memory_order_relaxed);
+    bool attached = part->state != GYRE__PART_POSTED;
+    if (status == 0 && attached && command == GYRE__LISTENER_STOP)
+        begin_drain(part);
+    else if (status == 0 && attached)
+        close_part(part, 0);
+    gyre__listener_release(listener);
+    return 0;
+}
+
+void gyre__part_init(struct gyre__part *part, struct gyre_listener *listener,
+                     struct gyre_loop *loop)
+{
+    part->listener = listener;
+    part->loop = gyre_loop_acquire(loop);
+    part->fd = -1;
+    part->reserve_fd = -1;
+    part->wait_ns = wait_min_ns;
+    gyre_task_init(&part->attach, on_attach, part);
+    gyre_task_init(&part->command, on_command, part);
+    gyre_timer_init(&part->timer, loop, on_time, part);
+}
