@@ -58,8 +58,8 @@ uint64_t child_resident_peak_kib(const struct child *child);
 uint64_t child_cpu_ms(const struct child *child);
 
 /*
- * Context switches of all its threads, and whether each sleeps. A thread that sleeps at two readings
- * with equal counts did not run in between, and so made no system call.
+ * Context switches of all its threads, and whether each sleeps. A thread that sleeps at two
+ * readings with equal counts did not run in between, and so made no system call.
  */
 uint64_t child_switches(const struct child *child, bool *ret_all_sleep);
 

@@ -3,9 +3,9 @@
  * flow - bytes for the tests with real traffic: seeded streams, their checksums, and the sockets at
  * both ends.
  *
- * What     A flow is a seed and a length. The sender makes its bytes as it goes and sums them up; the
- *          receiver sums up what it gets. Equal sums and lengths: nothing was lost, doubled, changed
- *          or moved.
+ * What     A flow is a seed and a length. The sender makes its bytes as it goes and sums them up;
+ *          the receiver sums up what it gets. Equal sums and lengths: nothing was lost, doubled,
+ *          changed or moved.
  * Threads  Each flow_send and flow_receive blocks its thread; the two ends run side by side.
  */
 #ifndef FLOW_H
@@ -35,7 +35,7 @@ bool flow_start_send(struct flow *flow);
 bool flow_start_receive(struct flow *flow);
 void flow_join(struct flow *flow);
 
-/* A listening socket on a free port of 127.0.0.1, and its address as text in ret_text (32 bytes). */
+/* A listening socket on a free port of 127.0.0.1; its address as text in ret_text (32 bytes). */
 int flow_listen(int backlog, char *ret_text);
 
 /* The port of 127.0.0.1 as text that nobody listens at. */
@@ -48,7 +48,7 @@ int flow_accept(int listener);
 /* Closes so that the peer sees a reset. */
 void flow_reset(int fd);
 
-/* Sends or receives all `bytes` bytes; false with errno (0: the peer ended) if that does not work. */
+/* Sends or receives all `bytes` bytes; false with errno (0: the peer ended) if not. */
 bool flow_put(int fd, const void *data, size_t bytes);
 bool flow_get(int fd, void *data, size_t bytes);
 

@@ -2,7 +2,8 @@
 /*
  * proxy_traffic - what goes through gyre-proxy comes out: every byte, every end, every reset.
  *
- * Client and origin are this process, with plain blocking sockets; the proxy is a process of its own.
+ * Client and origin are this process, with plain blocking sockets; the proxy is a process of its
+ * own.
  * GYRE_TRAFFIC_MIB (1024; less with a sanitizer) is what the large case sends each way.
  */
 #include <errno.h>
