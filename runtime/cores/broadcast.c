@@ -14,7 +14,9 @@
  *          runs nowhere, rather than somewhere. `done` is exempt from the bound, since it must
  *          come.
  * Closing  A loop that closes gives its task back with -ECANCELED, which counts like a call. So
- *          nothing stays behind, at whatever point of a stop the posts arrive.
+ *          nothing stays behind, at whatever point of a stop the posts arrive. No loop closes while
+ *          another runs (runtime.h, the barrier): `done` learns of a loop that was left out by its
+ *          own -ECANCELED.
  * Lifetime The runtime, and with it every loop, lives as long as one of its threads may still call
  *          a task, and the poster keeps it alive during the call.
  */
@@ -32,7 +34,6 @@ struct broadcast {
     void *done_arg; /* [I] */
     struct gyre_loop *home; /* [I] where done is called */
     unsigned loops; /* [I] */
-    _Atomic int status; /* [a] for done */
     _Atomic uint32_t left; /* [a] */
     struct gyre_task done_task; /* who counted down last */
     struct gyre_task tasks[]; /* one a loop: the loop's, once posted */
@@ -48,8 +49,6 @@ static int call_done(struct gyre_loop *loop, int status, void *arg)
     struct broadcast *broadcast = arg;
     gyre_fn *done = broadcast->done;
     void *done_arg = broadcast->done_arg;
-    if (status == 0) /* relaxed: ordered by the count in `left` */
-        status = atomic_load_explicit(&broadcast->status, memory_order_relaxed);
     gyre__port_release(broadcast, size_of(broadcast->loops));
     return done(loop, status, done_arg);
 }
@@ -69,19 +68,10 @@ static void count_down(struct broadcast *broadcast)
         (void)call_done(broadcast->home, -ECANCELED, broadcast); /* no loop to report to */
 }
 
-/* A loop has closed before fn could run on it. */
-static void leave_out(struct broadcast *broadcast)
-{
-    /* relaxed: the count in `left` orders it before done */
-    atomic_store_explicit(&broadcast->status, -ESHUTDOWN, memory_order_relaxed);
-}
-
 static int call_fn(struct gyre_loop *loop, int status, void *arg)
 {
     struct broadcast *broadcast = arg;
     int r = broadcast->fn(loop, status, broadcast->arg);
-    if (status != 0)
-        leave_out(broadcast);
     count_down(broadcast);
     return r;
 }
@@ -125,8 +115,7 @@ static int post_tasks(const struct gyre_runtime *runtime, struct broadcast *broa
             return_rooms(runtime, 1, runtime->cores_made);
             return r;
         }
-        leave_out(broadcast);
-        count_down(broadcast);
+        count_down(broadcast); /* left out */
     }
     return 0;
 }

@@ -233,7 +233,9 @@ GYRE_ON_LOOP static void rebuild(struct gyre_loop *loop)
         return;
     }
     gyre__counter_add(&loop->counters.rebuilds, 1);
-    gyre__loop_watch_waker(loop);
+    r = gyre__loop_watch_waker(loop);
+    if (r != 0)
+        gyre__log(GYRE_LOG_ERROR, "the waker is no longer watched: %s", gyre_error_text(r));
     visit(loop, add_again);
 }
 

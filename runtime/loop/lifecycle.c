@@ -227,8 +227,10 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
 
 static int close_loop(struct gyre_loop *loop, unsigned flags)
 {
-    if (!gyre__loop_enter(loop))
-        return gyre__loop_check_owner(loop, "gyre_loop_close");
+    if (!gyre__loop_enter(loop)) {
+        int refused = gyre__loop_check_owner(loop, "gyre_loop_close");
+        return refused != 0 ? refused : -EBUSY; /* who was inside has just left */
+    }
     int r = 0;
     if (atomic_load_explicit(&loop->running, memory_order_relaxed) || loop->depth > 1)
         r = -EBUSY; /* also a close inside a close's functions */
@@ -238,6 +240,15 @@ static int close_loop(struct gyre_loop *loop, unsigned flags)
     if (r == 0 && gyre__thread.current == loop)
         gyre_loop_make_current(NULL);
     return r;
+}
+
+void gyre__loop_close_if_destroyed(struct gyre_loop *loop)
+{
+    if (!loop->destroyed || loop->depth > 1 || loop->closed)
+        return;
+    close_entered(loop, 0);
+    if (gyre__thread.current == loop)
+        gyre_loop_make_current(NULL);
 }
 
 int gyre_loop_close(struct gyre_loop *loop, unsigned flags)
@@ -258,9 +269,11 @@ void gyre_loop_destroy(struct gyre_loop *loop)
         gyre__log(GYRE_LOG_ERROR, "gyre_loop_destroy: the loop is its runtime's to destroy");
         return;
     }
-    /* relaxed: inside run, or another's run, the last release closes; elsewhere nobody is inside */
-    if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == GYRE__NOBODY)
-        (void)close_loop(loop, 0); /* -EBUSY, should somebody enter now: as inside run */
+    /* relaxed: inside run its end closes, in another's run the last release; else nobody is inside */
+    if (gyre__loop_is_mine(loop))
+        loop->destroyed = true;
+    else if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == GYRE__NOBODY)
+        (void)close_loop(loop, 0); /* -EPERM, should somebody enter now: as in another's run */
     gyre_loop_release(loop);
 }
 

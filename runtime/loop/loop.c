@@ -161,20 +161,18 @@ static uint64_t wait_ns(struct gyre_loop *loop)
 
 static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
 {
-    int r = 0;
     if (timeout_ns != 0) {
         gyre__counter_add(&loop->counters.sleeps, 1);
         if (loop->options.wait != NULL) {
-            r = loop->options.wait(loop, timeout_ns, loop->options.wait_arg);
+            int r = loop->options.wait(loop, timeout_ns, loop->options.wait_arg);
+            if (r < 0)
+                return r;
             timeout_ns = 0;
         }
     }
-    if (r == 0) {
-        loop->handlers.polls++;
-        gyre__counter_add(&loop->counters.polls, 1);
-        r = loop->backend->readiness->wait(loop->poller, timeout_ns, loop->batch, GYRE__BATCH_MAX);
-    }
-    return r;
+    loop->handlers.polls++;
+    gyre__counter_add(&loop->counters.polls, 1);
+    return loop->backend->readiness->wait(loop->poller, timeout_ns, loop->batch, GYRE__BATCH_MAX);
 }
 
 /* Fills the batch. 0, or what ends the run. */
@@ -302,6 +300,7 @@ int gyre__loop_run_managed(struct gyre_loop *loop)
         return -EBUSY;
     (void)gyre_loop_acquire(loop); /* a callback may drop the last reference but this */
     int r = run_if_open(loop);
+    gyre__loop_close_if_destroyed(loop);
     gyre__loop_leave(loop);
     gyre_loop_release(loop);
     return r;

@@ -83,6 +83,7 @@ struct gyre_loop {
     bool waker_edge; /* [I] watched edge-triggered, so never read */
     bool managed; /* [I] a runtime's */
     bool closed; /* [o] */
+    bool destroyed; /* [o] inside a run, which closes it at its end */
     bool turn_ns_known; /* [o] */
     uint64_t turn_ns; /* [o] the clock, read once after a wait */
     unsigned depth; /* [o] nested entries of the owner */
@@ -136,6 +137,9 @@ uint64_t gyre__loop_turn_ns(struct gyre_loop *loop) GYRE_ON_LOOP;
 /* Makes the calling thread the owner, or lets it nest; false if another is inside. */
 bool gyre__loop_enter(struct gyre_loop *loop);
 void gyre__loop_leave(struct gyre_loop *loop);
+
+/* The outermost run ends: closes the loop if it was destroyed inside. */
+void gyre__loop_close_if_destroyed(struct gyre_loop *loop);
 
 /* Writes to the waker: for the poster that replaced ARMED. Async-signal-safe. */
 void gyre__loop_ring(struct gyre_loop *loop);

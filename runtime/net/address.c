@@ -20,7 +20,7 @@ static bool is_digit(char c)
 /* Letters, digits and what stands in names: the rest is nothing to bother a resolver with. */
 static bool is_name(const char *text)
 {
-    if (*text == '\0')
+    if (*text == '\0' || *text == '-')
         return false;
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;

@@ -46,6 +46,7 @@ struct gyre__part {
     int status; /* [o] of the end: -ECANCELED if the loop closed first */
     uint64_t warned_ns; /* [o] when backing off was last logged, 0: never */
     uint8_t state; /* [o] enum gyre__part_state */
+    bool steered; /* [o] nobody new can come */
     bool posted; /* [I] its loop had not closed */
 };
 

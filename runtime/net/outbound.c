@@ -44,10 +44,9 @@ void gyre__stream_finish_now(struct gyre_stream *stream)
 /* All that was buffered has left. */
 GYRE_ON_LOOP static void emptied(struct gyre_stream *stream)
 {
-    if (stream->finishing) {
-        if (!stream->finished)
-            gyre__stream_finish_now(stream);
-    } else if (stream->cut) {
+    if (stream->finishing && !stream->finished)
+        gyre__stream_finish_now(stream);
+    if (stream->cut) {
         stream->cut = false;
         if (stream->events->drained != NULL)
             stream->events->drained(stream, stream->arg);
@@ -176,13 +175,18 @@ int gyre_stream_write(struct gyre_stream *stream, const void *data, size_t bytes
     return 0;
 }
 
-void gyre_stream_finish(struct gyre_stream *stream)
+size_t gyre_stream_finish(struct gyre_stream *stream)
 {
     if (gyre__loop_check_owner(stream->channel.loop, "gyre_stream_finish") != 0)
-        return;
-    if (stream->state > GYRE__STREAM_OPEN || stream->finishing)
-        return;
-    stream->finishing = true;
-    if (stream->state == GYRE__STREAM_OPEN && !stream->gathering)
-        gyre__stream_flush(stream);
+        return 0;
+    if (stream->state == GYRE__STREAM_OPEN && !stream->finishing) {
+        stream->finishing = true;
+        gyre__stream_flush(stream); /* also inside `received`: there is nothing more to gather */
+    } else if (stream->state == GYRE__STREAM_CONNECTING) {
+        stream->finishing = true;
+    }
+    if (stream->state != GYRE__STREAM_OPEN || stream->error != 0 || stream->out.block == NULL)
+        return 0;
+    stream->cut = true; /* `drained` is owed */
+    return gyre__buffer_bytes(&stream->out);
 }

@@ -11,8 +11,8 @@
  *           connection is refused through the reserve descriptor.
  * Draining  New connections are steered away (a Unix socket's file is removed). The operation goes on
  *           for drain_ns, in which handshakes under way complete; then what is left is accepted until
- *           there is nothing. If the system cannot steer away, new ones could keep coming: that takes
- *           drain_ns once more at most.
+ *           there is nothing. Where the system cannot steer away and new ones keep coming, or where
+ *           descriptors are short, that takes drain_ns once more at most.
  */
 #include <gyre/error.h>
 
@@ -195,7 +195,8 @@ GYRE_ON_LOOP static void drain(struct gyre__part *part)
     uint64_t now = gyre_loop_now_ns(part->loop);
     uint64_t last = gyre__deadline(part->drained_ns, part->listener->options.drain_ns);
     bool full = more && part->channel.in.state == GYRE__OP_IDLE;
-    if (!more || now >= last ||
+    bool ends = part->steered && !full; /* what there is becomes less */
+    if (!more || (!ends && now >= last) ||
         gyre_timer_start(&part->timer, full ? gyre__deadline(now, wait_min_ns) : now) != 0)
         close_part(part, 0);
 }
@@ -204,7 +205,8 @@ GYRE_ON_LOOP static void begin_drain(struct gyre__part *part)
 {
     if (part->state != GYRE__PART_ACCEPTING && part->state != GYRE__PART_FULL)
         return;
-    (void)part->listener->descriptors->steer_away(part->fd); /* where it cannot: see drain_ns */
+    part->steered = part->listener->descriptors->steer_away(part->fd) == 0 ||
+                    part->listener->descriptors->path(&part->listener->address) != NULL;
     gyre__listener_unlink(part->listener);
     if (part->state == GYRE__PART_FULL)
         submit(part);

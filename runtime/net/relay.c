@@ -128,8 +128,9 @@ GYRE_ON_LOOP static void linger(struct gyre_relay *relay)
     relay->state = LINGERING;
     uint64_t lingered = now - relay->active_at;
     uint64_t step = lingered < LINGER_STEP_NS ? LINGER_STEP_NS : lingered;
+    uint64_t next = lingered + step < LINGER_NS ? now + step : relay->active_at + LINGER_NS;
     if (lingered >= LINGER_NS || other->descriptors->unsent(other->fd) <= 0 ||
-        gyre_timer_start(&relay->timer, now + step) != 0)
+        gyre_timer_start(&relay->timer, next) != 0)
         conclude(relay, relay->status);
 }
 

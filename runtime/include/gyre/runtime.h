@@ -132,9 +132,9 @@ GYRE_API struct gyre_loop *gyre_runtime_loop(const struct gyre_runtime *runtime,
  * Order:    on each loop as a post of the caller's. The loops run fn at the same time, and done
  *           runs after all of them.
  * Errors:   -ENOMEM; -EAGAIN: a loop is bounded and full; -ESHUTDOWN: the loops close. fn runs
- *           nowhere then, and done is not called. If the runtime ends later, fn is left out on
- *           loops that have closed, gets -ECANCELED on those that close before its turn, and done
- *           gets -ESHUTDOWN; or -ECANCELED, on whichever thread finds it out, if its loop closed.
+ *           nowhere then, and done is not called. If the runtime ends later, loops that have closed
+ *           are left out, fn gets -ECANCELED where it has not run, and so does done; if its loop
+ *           has closed by then, on the thread of the last fn, or on the caller's.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_runtime_broadcast(struct gyre_runtime *runtime, gyre_fn *fn,
                                                     void *arg, gyre_fn *done, void *done_arg)

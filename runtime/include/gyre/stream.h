@@ -44,7 +44,8 @@ struct gyre_stream_events {
      * what the connect or the system reported. Comes at most once with 0 and once with an error,
      * and nothing after an error. */
     void (*ended)(struct gyre_stream *stream, int status, void *arg);
-    /* There is room again after a write that was cut short. */
+    /* There is room again after a write that was cut short; or all has left after a finish that
+     * found bytes waiting. */
     void (*drained)(struct gyre_stream *stream, void *arg);
 };
 
@@ -126,13 +127,16 @@ GYRE_API void gyre_stream_resume(struct gyre_stream *stream) GYRE_ON_LOOP;
  * Ends our direction: the peer reads its end after everything written. Reading goes on. A second
  * finish is harmless; one before the stream is open takes effect then.
  *
+ * Returns how many of the bytes written have not left yet. If there are any, `drained` comes when
+ * all have; a close before that drops them.
+ *
  * Threads:  the loop's.
  */
-GYRE_API void gyre_stream_finish(struct gyre_stream *stream) GYRE_ON_LOOP;
+GYRE_API size_t gyre_stream_finish(struct gyre_stream *stream) GYRE_ON_LOOP;
 
 /*
- * Closes the stream; what was written and has not left is dropped (to have it delivered: finish,
- * then close in `ended`). No event comes after this. NULL is ignored.
+ * Closes the stream; what was written and has not left is dropped (to have it delivered: finish, and
+ * close once the peer has ended and nothing waits). No event comes after this. NULL is ignored.
  *
  * Threads:  the loop's.
  * Lifetime: the stream is gone.
