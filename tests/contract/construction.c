@@ -23,7 +23,7 @@ GYRE_TEST(construction, T5_clock_hook_is_the_loops_time)
     cr_assert_eq(gyre_loop_now_ns(scene.loop), 123456789);
 
     uint64_t handle;
-    cr_assert_eq(gyre_loop_call_later(scene.loop, 11, &handle, say_word, WORD(&scene, "timer")), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 11, &handle, say_word, word_of(&scene, "timer")), 0);
     cr_assert_eq(scene_run(&scene), 0);
     cr_assert_str_eq(scene.text, "timer");
     cr_assert_eq(scene.now_ns, 123456800);
@@ -36,7 +36,7 @@ GYRE_TEST(construction, T5_wait_hook_steps_the_clock_instead_of_sleeping)
     scene_open(&scene);
     uint64_t handle;
     uint64_t year_ns = 365 * 24 * UINT64_C(3600) * SECOND_NS;
-    cr_assert_eq(gyre_loop_call_later(scene.loop, 10, &handle, say_word, WORD(&scene, "soon")), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 10, &handle, say_word, word_of(&scene, "soon")), 0);
     cr_assert_eq(gyre_loop_call_later(scene.loop, year_ns, &handle, stop_loop, NULL), 0);
     /* A year in steps of the longest wait: each is the hook's, none is the backend's. */
     scene.waits_max = SCENE_WAITS_MAX;
@@ -70,6 +70,28 @@ GYRE_TEST(construction, T5_descriptors_are_polled_after_the_wait_hook)
     cr_assert_eq(stats_of(scene.loop).polls, 1);
     scene_close(&scene);
     close_pipe(fds);
+}
+
+static int positive_wait(struct gyre_loop *loop, uint64_t timeout_ns, void *arg)
+{
+    unsigned *calls = arg;
+    (void)timeout_ns;
+    return ++*calls < 5 ? 4711 : gyre_loop_stop(loop);
+}
+
+GYRE_TEST(construction, T5_positive_results_of_the_wait_hook_mean_nothing)
+{
+    struct gyre_loop_options options;
+    struct scene scene;
+    unsigned calls = 0;
+    scene_options(&scene, &options);
+    options.wait = positive_wait;
+    options.wait_arg = &calls;
+    scene_open_with(&scene, &options);
+    cr_assert_eq(gyre_loop_run(scene.loop), 0);
+    cr_assert_eq(calls, 5);
+    cr_assert_eq(stats_of(scene.loop).events + stats_of(scene.loop).events_stale, 0);
+    scene_close(&scene);
 }
 
 /* ---- T6: a fresh loop ------------------------------------------------------------------------ */

@@ -208,8 +208,8 @@ GYRE_TEST(posts, T56_bounded_loop_refuses_what_is_over_and_drops_nothing)
     struct word over = {&scene, "over", 0};
     bounded_open(&scene, 3);
     cr_assert_eq(gyre_loop_add_callback(scene.loop, fill_from_inside, &over), 0);
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "b")), 0);
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "c")), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "b")), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "c")), 0);
     cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, &over), -EAGAIN);
     cr_assert_eq(gyre_loop_post_call_at(scene.loop, 0, say_word, &over), -EAGAIN);
     on_thread(post_one, &over);
@@ -231,8 +231,8 @@ GYRE_TEST(posts, T56_bounded_loop_takes_a_batch_whole_or_not_at_all)
     struct gyre_task *const batch[] = {&tasks[0], &tasks[1], &tasks[2], &tasks[3]};
     bounded_open(&scene, 4);
     for (int i = 0; i < 4; i++)
-        gyre_task_init(&tasks[i], say_word, WORD(&scene, "task"));
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "one")), 0);
+        gyre_task_init(&tasks[i], say_word, word_of(&scene, "task"));
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "one")), 0);
     cr_assert_eq(gyre_loop_post_batch(scene.loop, batch, 4), -EAGAIN);
     cr_assert_eq(gyre_loop_post_batch(scene.loop, batch, 3), 0);
     cr_assert_eq(gyre_loop_post_batch(scene.loop, batch + 3, 1), -EAGAIN);
@@ -247,7 +247,7 @@ GYRE_TEST(posts, T56_stop_and_wake_need_no_room)
 {
     struct scene scene;
     bounded_open(&scene, 1);
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "kept")), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "kept")), 0);
     gyre_loop_wake(scene.loop);
     cr_assert_eq(gyre_loop_stop(scene.loop), 0);
     cr_assert_eq(scene_run(&scene), 0);
@@ -261,11 +261,11 @@ GYRE_TEST(posts, T57_spawned_callbacks_run_as_others_do)
 {
     struct scene scene;
     scene_open(&scene);
-    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, say_word, WORD(&scene, "spawned")), 0);
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "added")), 0);
+    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, say_word, word_of(&scene, "spawned")), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "added")), 0);
     cr_assert_eq(scene_run(&scene), 0);
     cr_assert_str_eq(scene.text, "spawned added");
-    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, say_word, WORD(&scene, "cancelled")), 0);
+    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, say_word, word_of(&scene, "cancelled")), 0);
     scene_close(&scene);
     cr_assert_str_eq(scene.text, "spawned added cancelled!");
 }

@@ -109,6 +109,15 @@ void hush(struct scene *scene)
     scene->text[0] = '\0';
 }
 
+struct word *word_of(struct scene *scene, const char *text)
+{
+    if (scene->words_used == SCENE_WORDS_MAX)
+        abort(); /* a test that needs so many is broken */
+    struct word *word = &scene->words[scene->words_used++];
+    *word = (struct word){.scene = scene, .text = text};
+    return word;
+}
+
 int say_word(struct gyre_loop *loop, int status, void *arg)
 {
     const struct word *word = arg;

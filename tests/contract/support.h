@@ -24,12 +24,19 @@ enum support_limits {
     SCENE_TEXT_BYTES = 2048,
     SCENE_WAITS_KEPT = 64, /* waits whose length is remembered */
     SCENE_WAITS_MAX = 100000, /* a run with more has lost its way, and fails with -EOVERFLOW */
-    WATCHES_MAX = 64
+    SCENE_WORDS_MAX = 32
 };
 
 #define US_NS UINT64_C(1000)
 #define MS_NS UINT64_C(1000000)
 #define SECOND_NS UINT64_C(1000000000)
+
+/* Callbacks and timers that say a word and return a result. */
+struct word {
+    struct scene *scene;
+    const char *text;
+    int result;
+};
 
 struct scene {
     struct gyre_loop *loop;
@@ -40,6 +47,8 @@ struct scene {
     uint64_t wait_ns[SCENE_WAITS_KEPT]; /* as asked for */
     void (*on_wait)(struct scene *scene); /* if not NULL, called in each wait */
     void *data; /* the test's */
+    struct word words[SCENE_WORDS_MAX];
+    unsigned words_used;
     size_t used;
     char text[SCENE_TEXT_BYTES];
 };
@@ -64,17 +73,11 @@ void say(struct scene *scene, const char *word);
 /* Empties the record. */
 void hush(struct scene *scene);
 
-/* Callbacks and timers that say a word and return a result. */
-struct word {
-    struct scene *scene;
-    const char *text;
-    int result;
-};
-
+/* Says the word at arg and returns its result; "word!" if it was cancelled. */
 int say_word(struct gyre_loop *loop, int status, void *arg);
 
-/* A word that lives as long as the block that names it. */
-#define WORD(scene, text) (&(struct word){(scene), (text), 0})
+/* A word of the scene's own, which lives as long as the scene. */
+struct word *word_of(struct scene *scene, const char *text);
 
 /* Counts its calls in the unsigned at arg. */
 int count_call(struct gyre_loop *loop, int status, void *arg);

@@ -37,7 +37,7 @@ GYRE_TEST(turn, T37_only_callbacks_queued_at_the_top_run)
     scene_open(&scene);
     scene.data = &left;
     cr_assert_eq(gyre_loop_add_callback(scene.loop, add_self, &scene), 0);
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "x")), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "x")), 0);
     cr_assert_eq(scene_run(&scene), 0);
     cr_assert_str_eq(scene.text, "+ x + +");
     cr_assert_eq(stats_of(scene.loop).callbacks, 4);
@@ -121,14 +121,14 @@ GYRE_TEST(turn, T38_posts_of_the_owner_run_in_order_whatever_their_form)
     struct gyre_task tasks[4];
     struct gyre_task *const batch[] = {&tasks[1], &tasks[2]};
     scene_open(&scene);
-    gyre_task_init(&tasks[0], say_word, WORD(&scene, "2"));
-    gyre_task_init(&tasks[1], say_word, WORD(&scene, "3"));
-    gyre_task_init(&tasks[2], say_word, WORD(&scene, "4"));
-    gyre_task_init(&tasks[3], say_word, WORD(&scene, "6"));
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "1")), 0);
+    gyre_task_init(&tasks[0], say_word, word_of(&scene, "2"));
+    gyre_task_init(&tasks[1], say_word, word_of(&scene, "3"));
+    gyre_task_init(&tasks[2], say_word, word_of(&scene, "4"));
+    gyre_task_init(&tasks[3], say_word, word_of(&scene, "6"));
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "1")), 0);
     cr_assert_eq(gyre_loop_post(scene.loop, &tasks[0]), 0);
     cr_assert_eq(gyre_loop_post_batch(scene.loop, batch, 2), 0);
-    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, say_word, WORD(&scene, "5")), 0);
+    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, say_word, word_of(&scene, "5")), 0);
     cr_assert_eq(gyre_loop_post(scene.loop, &tasks[3]), 0);
     cr_assert_eq(gyre_loop_post_batch(scene.loop, NULL, 0), 0);
     cr_assert_eq(scene_run(&scene), 0);
@@ -206,8 +206,8 @@ GYRE_TEST(turn, T39_callbacks_then_due_timers_then_poll_then_handlers)
     int writer;
     struct watch watch = {.scene = &scene, .name = "handler", .fd = make_readable(&writer)};
     watch_fd(&watch, GYRE_READ);
-    cr_assert_eq(gyre_loop_call_at(scene.loop, 0, &handle, say_word, WORD(&scene, "timer")), 0);
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "callback")), 0);
+    cr_assert_eq(gyre_loop_call_at(scene.loop, 0, &handle, say_word, word_of(&scene, "timer")), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "callback")), 0);
     cr_assert_eq(scene_run_polls(&scene, 1), 0);
     cr_assert_str_eq(scene.text, "callback timer handler:r");
     cr_assert_eq(stats_of(scene.loop).turns, 2, "the second only looks at what the handler added");
@@ -235,8 +235,8 @@ GYRE_TEST(turn, T40_due_timers_are_gathered_before_any_callback_runs)
     int writer;
     struct watch watch = {.scene = &scene, .name = "poll", .fd = make_readable(&writer)};
     watch_fd(&watch, GYRE_READ);
-    cr_assert_eq(gyre_loop_call_at(scene.loop, now, &handle, say_word, WORD(&scene, "due")), 0);
-    cr_assert_eq(gyre_loop_call_at(scene.loop, now + 1, &handle, say_word, WORD(&scene, "next")),
+    cr_assert_eq(gyre_loop_call_at(scene.loop, now, &handle, say_word, word_of(&scene, "due")), 0);
+    cr_assert_eq(gyre_loop_call_at(scene.loop, now + 1, &handle, say_word, word_of(&scene, "next")),
                  0);
     cr_assert_eq(gyre_loop_add_callback(scene.loop, step_clock, &scene), 0);
     cr_assert_eq(scene_run_polls(&scene, 1), 0);
@@ -292,7 +292,7 @@ GYRE_TEST(turn, T40_timer_added_now_does_not_run_in_this_turn)
     struct word past[] = {{&scene, "from-callback", 0}, {&scene, "from-timer", 0}};
     cr_assert_eq(gyre_loop_add_callback(scene.loop, add_past_timer, &past[0]), 0);
     cr_assert_eq(gyre_loop_call_at(scene.loop, 5, &handle, add_past_timer, &past[1]), 0);
-    cr_assert_eq(gyre_loop_call_at(scene.loop, 6, &handle, say_word, WORD(&scene, "armed")), 0);
+    cr_assert_eq(gyre_loop_call_at(scene.loop, 6, &handle, say_word, word_of(&scene, "armed")), 0);
     cr_assert_eq(scene_run_polls(&scene, 1), 0);
     cr_assert_str_eq(scene.text, "armed poll:r from-callback from-timer poll:r");
     cr_assert_eq(scene.waits, 1, "a timer in the past forbids waiting");
@@ -323,7 +323,7 @@ GYRE_TEST(turn, T41_callbacks_queued_by_handlers_run_before_the_next_poll)
     struct watch watch = {.scene = &scene, .name = "h", .fd = make_readable(&writer)};
     watch.then = queue_say_polls;
     watch_fd(&watch, GYRE_READ);
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "first")), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "first")), 0);
     cr_assert_eq(scene_run_polls(&scene, 2), 0);
     cr_assert_str_eq(scene.text, "first h:r after-poll-1 h:r after-poll-2");
     cr_assert_eq(stats_of(scene.loop).polls, 2);
@@ -342,9 +342,9 @@ GYRE_TEST(turn, T45_running_flag_is_tested_after_the_timers_and_before_the_poll)
         struct watch watch = {.scene = &scene, .name = "pipe", .fd = make_readable(&writer)};
         watch_fd(&watch, GYRE_READ);
         cr_assert_eq(gyre_loop_call_at(scene.loop, 0, &handle, by_timer != 0 ? stop_loop : say_word,
-                                       WORD(&scene, "first")),
+                                       word_of(&scene, "first")),
                      0);
-        cr_assert_eq(gyre_loop_call_at(scene.loop, 1, &handle, say_word, WORD(&scene, "last")), 0);
+        cr_assert_eq(gyre_loop_call_at(scene.loop, 1, &handle, say_word, word_of(&scene, "last")), 0);
         if (by_timer == 0)
             cr_assert_eq(gyre_loop_add_callback(scene.loop, stop_loop, NULL), 0);
         cr_assert_eq(gyre_loop_run(scene.loop), 0);
@@ -495,7 +495,7 @@ GYRE_TEST(turn, T47_other_errors_are_returned_and_the_state_is_reset)
         options.wait_arg = &next;
         scene_open_with(&scene, &options);
         cr_assert_eq(gyre_loop_run(scene.loop), errors[i]);
-        cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, WORD(&scene, "works")), 0);
+        cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "works")), 0);
         cr_assert_eq(gyre_loop_run(scene.loop), errors[i], "it runs again, and fails again");
         cr_assert_str_eq(scene.text, "works");
         cr_assert_eq(gyre_loop_add_callback(scene.loop, stop_loop, NULL), 0);

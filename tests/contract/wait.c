@@ -70,7 +70,7 @@ GYRE_TEST(wait, T42_entries_armed_again_for_later_are_moved_first)
     scene_open(&scene);
     uint64_t now = scene.now_ns;
     for (int i = 0; i < 3; i++) {
-        gyre_timer_init(&timers[i], scene.loop, say_word, WORD(&scene, "fired"));
+        gyre_timer_init(&timers[i], scene.loop, say_word, word_of(&scene, "fired"));
         cr_assert_eq(gyre_timer_start(&timers[i], now + 10 + (uint64_t)i), 0);
     }
     cr_assert_eq(gyre_timer_start(&timers[0], now + 500), 0);

@@ -6,7 +6,7 @@
 # What is a fault of memory order alone must be missed when the model has no store buffers, or else
 # it would prove nothing about memory.
 #
-#   --long   wider bounds as well: ten minutes, and up to 3 GB for each search
+#   --long   wider bounds as well: minutes, and about 1 GB for each search
 #
 # Needs spin and cc. Works in a directory that is removed at the end; GYRE_MODEL_JOBS searches at a
 # time (2).
@@ -109,11 +109,11 @@ start() {
 }
 
 build() {
-    local memory_mb=1000
-    if [ $long = yes ]; then memory_mb=3000; fi
+    local memory_mb=500 # of each search; one that needs more fails
+    if [ "$long" = yes ]; then memory_mb=2500; fi
     (
         cd "$tap_scratch" && spin -a -DANY "$model" &&
-            "$cc" -w -O1 -DSAFETY -DCOLLAPSE -DMEMLIM=$memory_mb -o pan pan.c
+            "$cc" -w -O1 -DSAFETY -DCOLLAPSE -DMEMLIM="$memory_mb" -o pan pan.c
     )
 }
 
@@ -140,7 +140,7 @@ start miss sequential-stops "SEQUENTIAL=1 POSTS_1=1 POSTS_2=0 STOPS_1=1 STOPS_2=
     queued_no_release
 start miss sequential-close "SEQUENTIAL=1 POSTS_1=1 POSTS_2=1 CLOSE=1" \
     "shows only with store buffers" close_relaxed
-if [ $long = yes ]; then
+if [ "$long" = yes ]; then
     start search long-stop "POSTS_1=1 POSTS_2=1 STOPS_1=2 STOPS_2=2"
     start search long-stop-close "POSTS_1=1 POSTS_2=1 STOPS_1=1 STOPS_2=2 CLOSE=1"
     start search long-batch "STOPS_1=1 STOPS_2=1 BATCH=1"

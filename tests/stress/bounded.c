@@ -238,40 +238,65 @@ static void a_running_loop_loses_nothing_that_it_accepted(void)
 
 struct own {
     struct gyre_timer timer;
+    uint64_t posted;
     unsigned rounds;
 };
 
+/* Fills the loop in each of ROUNDS turns; then waits for the rest to run. */
 static int fill_own(struct gyre_loop *loop, int status, void *arg)
 {
     struct own *own = arg;
-    unsigned accepted = 0;
     CHECK_EQ(status, 0);
-    while (gyre_loop_add_callback(loop, count, NULL) == 0)
-        accepted++;
-    CHECK_EQ(accepted, BOUND); /* what the last turn left has run before this timer */
-    CHECK_EQ(gyre_loop_spawn_callback(loop, count, NULL), -EAGAIN);
-    return --own->rounds > 0 ? gyre_timer_start(&own->timer, 0) : 0;
-}
-
-static int stop_when_full(struct gyre_loop *loop, int status, void *arg)
-{
-    (void)arg;
-    CHECK_EQ(status, 0);
-    return gyre_loop_stop(loop);
+    if (own->rounds > 0) {
+        own->rounds--;
+        while (gyre_loop_add_callback(loop, count, NULL) == 0)
+            own->posted++;
+        CHECK_EQ(own->posted - field.run, BOUND);
+        CHECK_EQ(gyre_loop_spawn_callback(loop, count, NULL), -EAGAIN);
+    } else if (field.run == own->posted) {
+        return gyre_loop_stop(loop);
+    }
+    return gyre_timer_start(&own->timer, 0);
 }
 
 static void own_posts_count_too(void)
 {
-    struct own own = { .rounds = ROUNDS };
-    struct gyre_timer end;
+    struct own own = {.rounds = ROUNDS};
     begin(0);
     gyre_timer_init(&own.timer, field.loop, fill_own, &own);
-    gyre_timer_init(&end, field.loop, stop_when_full, NULL);
     CHECK_EQ(gyre_timer_start(&own.timer, 0), 0);
-    CHECK_EQ(gyre_timer_start(&end, gyre_loop_now_ns(field.loop) + 50000000), 0);
     CHECK_EQ(gyre_loop_run(field.loop), 0);
     CHECK_EQ(own.rounds, 0);
-    CHECK_EQ(field.run, (uint64_t)ROUNDS * BOUND);
+    CHECK_GE(own.posted, 2 * BOUND);
+    CHECK_EQ(field.run, own.posted);
+    finish();
+}
+
+/* ---- closing --------------------------------------------------------------------------------- */
+
+static int count_cancelled(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    CHECK_EQ(status, -ECANCELED);
+    field.run++;
+    return 0;
+}
+
+static void a_full_loop_that_closed_is_closed_and_not_full(void)
+{
+    struct gyre_task task;
+    struct gyre_task *batch[] = {&task};
+    begin(0);
+    gyre_task_init(&task, count_cancelled, NULL);
+    while (gyre_loop_add_callback(field.loop, count_cancelled, NULL) == 0)
+        ;
+    CHECK_EQ(gyre_loop_close(field.loop, 0), 0);
+    CHECK_EQ(field.run, BOUND);
+    for (unsigned i = 0; i < 2 * BOUND; i++) {
+        CHECK_EQ(gyre_loop_add_callback(field.loop, count_cancelled, NULL), -ESHUTDOWN);
+        CHECK_EQ(gyre_loop_post_batch(field.loop, batch, 1), -ESHUTDOWN);
+    }
     finish();
 }
 
@@ -279,5 +304,6 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(a_held_loop_accepts_exactly_its_bound),
     PLAIN_CASE(a_running_loop_loses_nothing_that_it_accepted),
     PLAIN_CASE(own_posts_count_too),
+    PLAIN_CASE(a_full_loop_that_closed_is_closed_and_not_full),
 };
 PLAIN_MAIN(cases)

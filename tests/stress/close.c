@@ -213,7 +213,7 @@ static void prepare(uint64_t round)
         struct poster *poster = &field.posters[i];
         poster->next = 0;
         for (unsigned at = 0; at < POSTS; at++) {
-            poster->items[at] = (struct item){ .poster = poster, .number = at };
+            poster->items[at] = (struct item){.poster = poster, .number = at};
             gyre_task_init(&poster->items[at].task, arrive, &poster->items[at]);
         }
     }
@@ -260,9 +260,9 @@ static void run_rounds(enum ending ending)
 {
     struct crew crew;
     field.ending = ending;
-    field.rounds = crew_size("GYRE_STRESS_ROUNDS", 4000, 250);
+    field.rounds = crew_size("GYRE_STRESS_ROUNDS", 2000, 200);
     field.seed = crew_seed() + ending;
-    field.totals = (struct totals){ 0 };
+    field.totals = (struct totals){0};
     pthread_barrier_init(&field.begins, NULL, THREADS + 1);
     pthread_barrier_init(&field.ended, NULL, THREADS + 1);
     crew_start(&crew, THREADS, take_part, NULL);

@@ -191,7 +191,7 @@ static bool is_above(void *arg)
 
 bool crew_wait_above(_Atomic uint64_t *word, uint64_t than)
 {
-    struct above above = { word, than };
+    struct above above = {word, than};
     return crew_wait(is_above, &above);
 }
 

@@ -32,7 +32,8 @@ struct crew {
     void *arg;
 };
 
-void crew_start(struct crew *crew, unsigned count, void (*fn)(unsigned index, void *arg), void *arg);
+void crew_start(struct crew *crew, unsigned count, void (*fn)(unsigned index, void *arg),
+                void *arg);
 void crew_join(struct crew *crew);
 
 /* A loop, and the thread that runs it. */
@@ -42,12 +43,13 @@ struct crew_loop {
     int result; /* of the run; after crew_loop_end */
 };
 
-/* A loop that is nobody's current one, on the backend of this run; `queue_max` as in the options. */
+/* A loop that is nobody's current one, on this run's backend; `queue_max` as in the options. */
 struct gyre_loop *crew_loop_make(uint32_t queue_max);
 
 /*
- * Sees a loop's turns from outside: `seen` is the `asked` of the moment when the last turn had taken
- * what was posted. It stands in for the loop's clock, which a turn reads then if there are timers.
+ * Sees a loop's turns from outside: `seen` is the `asked` of the moment when the last turn had
+ * taken what was posted. It stands in for the loop's clock, which a turn reads then if there are
+ * timers.
  */
 struct crew_observer {
     _Atomic uint64_t asked;

@@ -33,13 +33,13 @@ struct interpose_counts interpose_read(void)
 }
 
 /* Defines the wrapper of `name`: declared before, since nothing else does. */
-#define WRAP(counter, result, name, parameters, arguments)                                         \
-    result __real_##name parameters;                                                               \
-    result __wrap_##name parameters;                                                               \
-    result __wrap_##name parameters                                                                \
-    {                                                                                              \
-        count(&counter);                                                                           \
-        return __real_##name arguments;                                                            \
+#define WRAP(counter, result, name, parameters, arguments) \
+    result __real_##name parameters;                       \
+    result __wrap_##name parameters;                       \
+    result __wrap_##name parameters                        \
+    {                                                      \
+        count(&counter);                                   \
+        return __real_##name arguments;                    \
     }
 
 WRAP(allocations, void *, malloc, (size_t bytes), (bytes))
@@ -51,8 +51,8 @@ WRAP(allocations, int, posix_memalign, (void **memory, size_t alignment, size_t 
 WRAP(releases, void, free, (void *memory), (memory))
 WRAP(locks, int, pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex))
 WRAP(locks, int, pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
-WRAP(locks, int, pthread_mutex_timedlock,
-     (pthread_mutex_t * mutex, const struct timespec *until), (mutex, until))
+WRAP(locks, int, pthread_mutex_timedlock, (pthread_mutex_t * mutex, const struct timespec *until),
+     (mutex, until))
 WRAP(locks, int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
 WRAP(locks, int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
 WRAP(locks, int, pthread_spin_lock, (pthread_spinlock_t * lock), (lock))

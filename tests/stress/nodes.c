@@ -231,7 +231,7 @@ static void burst(unsigned me, void *arg)
 static void a_burst_leaves_no_more_nodes_than_a_cache_may_keep(void)
 {
     struct crew crew;
-    struct crew_loop it = { .loop = crew_loop_make(0) };
+    struct crew_loop it = {.loop = crew_loop_make(0)};
     atomic_store_explicit(&burst_run, 0, memory_order_relaxed);
     crew_start(&crew, 1, burst, &it);
     crew_join(&crew);
@@ -303,7 +303,7 @@ static const struct plain_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct gyre_allocator allocator = { .allocate = allocate, .release = release };
+    static const struct gyre_allocator allocator = {.allocate = allocate, .release = release};
     if (gyre_set_allocator(&allocator) != 0)
         return 2;
     gyre_balance_count("blocks", count_blocks);

@@ -218,7 +218,7 @@ static void a_loop_that_is_awake_is_never_woken(void)
     uint64_t each = crew_size("GYRE_STRESS_AWAKE", 400000, 40000) / POSTERS;
     struct gyre_loop_stats before;
     struct gyre_loop_stats after;
-    struct busy busy = { .ends = false };
+    struct busy busy = {.ends = false};
     struct crew_loop it;
     struct crew posters;
 
@@ -269,7 +269,7 @@ static int count_own(struct gyre_loop *loop, int status, void *arg)
 static int post_own(struct gyre_loop *loop, int status, void *arg)
 {
     struct own *own = arg;
-    struct gyre_task *batch[] = { &own->tasks[1], &own->tasks[2] };
+    struct gyre_task *batch[] = {&own->tasks[1], &own->tasks[2]};
     CHECK_EQ(status, 0);
     CHECK_EQ(gyre_loop_add_callback(loop, count_own, own), 0);
     CHECK_EQ(gyre_loop_spawn_callback(loop, count_own, own), 0);
@@ -292,7 +292,7 @@ static void a_loop_never_wakes_itself(void)
 {
     uint64_t rounds = crew_size("GYRE_STRESS_OWN", 20000, 2000);
     struct gyre_loop *loop = crew_loop_make(0);
-    struct own own = { .rounds = rounds };
+    struct own own = {.rounds = rounds};
     struct gyre_loop_stats stats;
 
     gyre_timer_init(&own.timer, loop, post_own, &own);
@@ -300,8 +300,8 @@ static void a_loop_never_wakes_itself(void)
         gyre_task_init(&own.tasks[i], count_own, &own);
     CHECK_EQ(gyre_timer_start(&own.timer, 0), 0);
     CHECK_EQ(gyre_loop_run(loop), 0);
-    gyre_loop_stop(loop); /* nobody is inside: the next run returns at once (T59), what is queued stays */
-    CHECK_EQ(gyre_loop_run(loop), 0);
+    gyre_loop_stop(loop); /* nobody is inside: the next run returns at once (T59) */
+    CHECK_EQ(gyre_loop_run(loop), 0); /* and what is queued stays */
     CHECK_EQ(own.run, (rounds - 1) * 5);
     gyre_loop_stats(loop, &stats);
     CHECK_EQ(stats.wakes_written, 0);
@@ -355,7 +355,7 @@ static void loops_post_to_each_other_in_order(void)
     atomic_store_explicit(&peers_done, 0, memory_order_relaxed);
     for (unsigned i = 0; i < PEERS; i++) {
         struct peer *peer = &peers[i];
-        *peer = (struct peer){ .chance = crew_seed() + i, .left = each, .index = i };
+        *peer = (struct peer){.chance = crew_seed() + i, .left = each, .index = i};
         gyre_task_init(&peer->task, post_to_peers, peer);
         peer->it.loop = crew_loop_make(0);
         for (unsigned from = 0; from < PEERS; from++)

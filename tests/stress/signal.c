@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <sys/time.h>
 #include <time.h>
+#include <ucontext.h>
 
 #include "crew.h"
 #include "harness/plain.h"
@@ -61,7 +62,7 @@ static int beat(struct gyre_loop *loop, int status, void *arg)
 
 static void begin(bool stops, bool wakes)
 {
-    struct sigaction action = { .sa_handler = on_signal };
+    struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
     field.loop = crew_loop_make_observed(&observer);
     field.stops = stops;
@@ -91,7 +92,7 @@ static void finish(void)
 
 static void alarm_every(long us)
 {
-    struct itimerval interval = { .it_interval.tv_usec = us, .it_value.tv_usec = us };
+    struct itimerval interval = {.it_interval.tv_usec = us, .it_value.tv_usec = us};
     CHECK_EQ(setitimer(ITIMER_REAL, &interval, NULL), 0);
 }
 
@@ -99,7 +100,7 @@ static void alarm_every(long us)
 
 static void stops_by_a_timer_signal_end_each_run(void)
 {
-    uint64_t rounds = crew_size("GYRE_STRESS_ALARMS", 20000, 1000);
+    uint64_t rounds = crew_size("GYRE_STRESS_ALARMS", 10000, 1000);
     double began = crew_now_s();
     begin(true, false);
     alarm_every(100);
@@ -136,7 +137,7 @@ static void signal_and_see(pthread_t runner)
         uint64_t dice = crew_random(&chance);
         if (dice % 4 == 0)
             gyre_loop_wake(field.loop); /* so that it is under way */
-        crew_spin((dice >> 8) % 3000);
+        crew_spin((dice >> 8) % (UINT64_C(1) << (dice >> 40) % 13));
         uint64_t before = atomic_load_explicit(&field.runs, memory_order_acquire);
         if (!field.stops)
             before = atomic_fetch_add_explicit(&observer.asked, 1, memory_order_relaxed);
@@ -153,7 +154,7 @@ static void aim_at_runner(bool stops, bool wakes)
     struct crew runner;
     double began = crew_now_s();
     begin(stops, wakes);
-    field.rounds = crew_size("GYRE_STRESS_SIGNALS", 100000, 5000);
+    field.rounds = crew_size("GYRE_STRESS_SIGNALS", 50000, 5000);
     crew_start(&runner, 1, run_again_and_again, NULL);
     signal_and_see(runner.members[0].thread);
     atomic_store_explicit(&field.over, true, memory_order_release);
@@ -171,6 +172,208 @@ static void T68_a_stop_just_before_the_poll_ends_the_run(void)
 static void T68_a_wake_just_before_the_poll_has_the_loop_turn(void)
 {
     aim_at_runner(false, true);
+}
+
+/* ---- at every instruction -------------------------------------------------------------------- */
+
+/*
+ * The processor's trap flag has the thread take SIGTRAP after each instruction. A round acts at the
+ * n-th one after its begin, so that stop, or wake, is called between two given instructions from
+ * before run to the poll of its second turn, inside the C library too. The first round counts; the
+ * others are spread over all instructions by chance, as many as GYRE_STRESS_TRAPS allows. A
+ * watcher, on a thread of its own, says what has become of a round: a signal to the runner would
+ * itself interrupt the poll, and hide what was lost.
+ */
+#if defined(__x86_64__) && defined(__linux__)
+#define CAN_STEP true
+#else
+#define CAN_STEP false
+#define REG_EFL 0
+#endif
+
+enum {
+    TRAP_FLAG = 0x100,
+    ASLEEP_S = 1, /* without an instruction: it sleeps, or the machine is very busy */
+    LOST_S = 10
+};
+
+static struct {
+    struct gyre_task hop; /* so that the first turn does not sleep */
+    bool hopping;
+    bool hops;
+    uint64_t target;
+    uint64_t last; /* steps of the last round */
+    _Atomic uint64_t steps;
+    _Atomic uint64_t round; /* that the runner is in */
+    _Atomic bool stepping;
+    _Atomic bool acted;
+    _Atomic bool lost;
+} sweep;
+
+static int hop(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    sweep.hopping = status == 0 && sweep.hops;
+    sweep.hops = false;
+    return sweep.hopping ? gyre_loop_post(loop, &sweep.hop) : 0;
+}
+
+static void act(void)
+{
+    int saved = errno;
+    errno = SENTINEL;
+    if (field.wakes) {
+        atomic_fetch_add_explicit(&observer.asked, 1, memory_order_relaxed);
+        gyre_loop_wake(field.loop);
+    } else {
+        gyre_loop_stop(field.loop);
+    }
+    if (errno != SENTINEL)
+        atomic_fetch_add_explicit(&field.spoiled, 1, memory_order_relaxed);
+    errno = saved;
+    atomic_fetch_add_explicit(&field.handled, 1, memory_order_relaxed);
+    atomic_store_explicit(&sweep.acted, true, memory_order_release);
+}
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)info;
+    if (atomic_load_explicit(&sweep.stepping, memory_order_relaxed)) {
+        uint64_t steps = atomic_fetch_add_explicit(&sweep.steps, 1, memory_order_relaxed) + 1;
+        if (steps == sweep.target) {
+            act();
+            atomic_store_explicit(&sweep.stepping, false, memory_order_relaxed);
+        }
+    }
+#if CAN_STEP
+    greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
+    if (atomic_load_explicit(&sweep.stepping, memory_order_relaxed))
+        *flags |= TRAP_FLAG;
+    else
+        *flags &= ~(greg_t)TRAP_FLAG;
+#else
+    (void)context;
+#endif
+}
+
+static bool wake_is_seen(void)
+{
+    return field.wakes && atomic_load_explicit(&observer.seen, memory_order_relaxed) ==
+                              atomic_load_explicit(&observer.asked, memory_order_relaxed);
+}
+
+/* Watches one round. Ends it if it does not end by itself. */
+static void watch_round(uint64_t round)
+{
+    uint64_t steps = 0;
+    double since = crew_now_s();
+    while (atomic_load_explicit(&sweep.round, memory_order_acquire) == round) {
+        uint64_t now = atomic_load_explicit(&sweep.steps, memory_order_relaxed);
+        bool acted = atomic_load_explicit(&sweep.acted, memory_order_acquire);
+        double waited = crew_now_s() - since;
+        if (now != steps) {
+            steps = now;
+            since = crew_now_s();
+        } else if (acted && wake_is_seen()) {
+            gyre_loop_stop(field.loop);
+        } else if (acted && waited > LOST_S) {
+            atomic_store_explicit(&sweep.lost, true, memory_order_relaxed);
+            gyre_loop_stop(field.loop);
+        } else if (!acted && waited > ASLEEP_S) {
+            gyre_loop_stop(field.loop);
+        }
+        sched_yield();
+    }
+}
+
+static void watch(unsigned me, void *arg)
+{
+    (void)me;
+    (void)arg;
+    while (!atomic_load_explicit(&field.over, memory_order_relaxed)) {
+        uint64_t round = atomic_load_explicit(&sweep.round, memory_order_acquire);
+        if (round % 2 != 0)
+            watch_round(round);
+        sched_yield();
+    }
+}
+
+/* One round: odd numbers of `round` are inside. Whatever a watcher's late stop leaves is met. */
+static void step_round(void)
+{
+    atomic_store_explicit(&sweep.steps, 0, memory_order_relaxed);
+    atomic_store_explicit(&sweep.acted, false, memory_order_relaxed);
+    sweep.hops = true;
+    if (!sweep.hopping)
+        sweep.hopping = CHECK_EQ(gyre_loop_post(field.loop, &sweep.hop), 0);
+    atomic_fetch_add_explicit(&sweep.round, 1, memory_order_release);
+    atomic_store_explicit(&sweep.stepping, true, memory_order_relaxed);
+    raise(SIGTRAP);
+    int r = gyre_loop_run(field.loop);
+    atomic_store_explicit(&sweep.stepping, false, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sweep.round, 1, memory_order_release);
+    sweep.last = atomic_load_explicit(&sweep.steps, memory_order_relaxed);
+    CHECK_EQ(r, 0);
+}
+
+static uint64_t step_all_rounds(void)
+{
+    uint64_t traps = crew_size("GYRE_STRESS_TRAPS", 150000, 0);
+    uint64_t chance = crew_seed();
+    sweep.target = 0; /* never: counts until the loop sleeps */
+    step_round();
+    uint64_t all = sweep.last;
+    CHECK_GE(all, 300); /* a run has that many, or it was not stepped */
+    uint64_t rounds = all == 0 ? 0 : traps * 2 / all;
+    rounds = rounds < all ? rounds : all;
+    plain_note("%llu instructions", (unsigned long long)all);
+    for (uint64_t i = 0; i < rounds; i++) {
+        uint64_t from = all * i / rounds;
+        uint64_t span = all * (i + 1) / rounds - from;
+        sweep.target = from + 1 + crew_random(&chance) % span;
+        step_round();
+        if (!CHECK(!atomic_load_explicit(&sweep.lost, memory_order_relaxed))) {
+            plain_note("lost at instruction %llu", (unsigned long long)sweep.target);
+            return i;
+        }
+    }
+    return rounds;
+}
+
+static void act_at_every_instruction(bool wakes)
+{
+    struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+    struct crew watcher;
+    double began = crew_now_s();
+    sigemptyset(&action.sa_mask);
+    begin(!wakes, wakes);
+    sweep.hopping = false;
+    gyre_task_init(&sweep.hop, hop, NULL);
+    atomic_store_explicit(&sweep.round, 0, memory_order_relaxed);
+    atomic_store_explicit(&sweep.lost, false, memory_order_relaxed);
+    CHECK_EQ(sigaction(SIGTRAP, &action, NULL), 0);
+    crew_start(&watcher, 1, watch, NULL);
+    uint64_t rounds = step_all_rounds();
+    atomic_store_explicit(&field.over, true, memory_order_relaxed);
+    crew_join(&watcher);
+    plain_note("in %llu rounds, %.2f s", (unsigned long long)rounds, crew_now_s() - began);
+    finish();
+    signal(SIGTRAP, SIG_DFL);
+}
+
+static void T68_a_stop_at_any_instruction_ends_the_run(void)
+{
+    if (!CAN_STEP || plain_tsan())
+        PLAIN_SKIP("needs the trap flag of x86-64, and code that no sanitizer of threads spreads");
+    act_at_every_instruction(false);
+}
+
+static void T68_a_wake_at_any_instruction_has_the_loop_turn(void)
+{
+    if (!CAN_STEP || plain_tsan())
+        PLAIN_SKIP("needs the trap flag of x86-64, and code that no sanitizer of threads spreads");
+    act_at_every_instruction(true);
 }
 
 /* ---- at anybody ------------------------------------------------------------------------------ */
@@ -239,6 +442,8 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(stops_by_a_timer_signal_end_each_run),
     PLAIN_CASE(T68_a_stop_just_before_the_poll_ends_the_run),
     PLAIN_CASE(T68_a_wake_just_before_the_poll_has_the_loop_turn),
+    PLAIN_CASE(T68_a_stop_at_any_instruction_ends_the_run),
+    PLAIN_CASE(T68_a_wake_at_any_instruction_has_the_loop_turn),
     PLAIN_CASE(signals_amid_posts_lock_and_lose_nothing),
 };
 PLAIN_MAIN(cases)

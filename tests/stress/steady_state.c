@@ -348,12 +348,13 @@ static void timers_and_handlers_take_no_lock_and_no_memory(void)
     static struct day day;
     struct gyre_loop *loop = crew_loop_make(0);
     uint64_t rounds = crew_size("GYRE_STRESS_DAY", 40000, 4000);
-    day = (struct day){ .chance = crew_seed(), .rounds = rounds, .warm = rounds * 3 / 4 };
+    day = (struct day){.chance = crew_seed(), .rounds = rounds, .warm = rounds * 3 / 4};
     gyre_timer_init(&day.clock, loop, live_a_round, &day);
     for (unsigned i = 0; i < TIMERS; i++)
         gyre_timer_init(&day.timers[i], loop, count, &day.fired);
     for (unsigned i = 0; i < PAIRS; i++) {
-        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, day.pairs[i]), 0);
+        int kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+        CHECK_EQ(socketpair(AF_UNIX, kind, 0, day.pairs[i]), 0);
         CHECK_EQ(gyre_loop_add_handler(loop, day.pairs[i][0], GYRE_READ, echo, &day), 0);
     }
     CHECK_EQ(gyre_timer_start(&day.clock, 0), 0);

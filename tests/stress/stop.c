@@ -83,16 +83,30 @@ static void storm_end(struct crew *runner)
                (unsigned long long)atomic_load_explicit(&storm.runs, memory_order_relaxed));
 }
 
+/* A wake uses the same node as a stop: one must not carry the other's request away. */
+static void wake_again_and_again(unsigned me, void *arg)
+{
+    uint64_t chance = crew_seed() + 200 + me;
+    (void)arg;
+    while (!atomic_load_explicit(&storm.over, memory_order_relaxed)) {
+        gyre_loop_wake(storm.loop);
+        crew_spin(crew_random(&chance) % 300);
+    }
+}
+
 /* Each stop is followed by the end of a run, and each end of a run was preceded by a stop. */
 static void no_stop_is_lost_and_none_counts_twice(void)
 {
     struct crew runner;
     struct crew stoppers;
-    storm_begin(crew_size("GYRE_STRESS_STOPS", 40000, 4000));
+    struct crew waker;
+    storm_begin(crew_size("GYRE_STRESS_STOPS", 20000, 3000));
     crew_start(&runner, 1, run_again_and_again, NULL);
+    crew_start(&waker, 1, wake_again_and_again, NULL);
     crew_start(&stoppers, STOPPERS, stop_and_see, NULL);
     crew_join(&stoppers);
     storm_end(&runner);
+    crew_join(&waker);
     gyre_loop_destroy(storm.loop);
 }
 
@@ -123,7 +137,7 @@ static void stops_lose_no_post(void)
     struct crew runner;
     struct crew stoppers;
     struct crew posters;
-    storm_begin(crew_size("GYRE_STRESS_STOPS", 40000, 4000) / 2);
+    storm_begin(crew_size("GYRE_STRESS_STOPS", 20000, 3000) / 2);
     crew_start(&runner, 1, run_again_and_again, NULL);
     crew_start(&stoppers, 2, stop_and_see, NULL);
     crew_start(&posters, 2, post_into_storm, NULL);
@@ -171,7 +185,7 @@ static int stop_twice(struct gyre_loop *loop, int status, void *arg)
 
 static void stops_of_one_run_count_as_one(void)
 {
-    struct twice twice = { .loop = crew_loop_make(0), .rounds = 200 };
+    struct twice twice = {.loop = crew_loop_make(0), .rounds = 200};
     struct gyre_task task;
     struct crew other;
     sem_init(&twice.asked, 0, 0);
@@ -218,7 +232,7 @@ static void no_wake_is_lost(void)
     struct crew wakers;
     struct gyre_loop_stats stats;
     storm.loop = crew_loop_make_observed(&observer);
-    storm.each = crew_size("GYRE_STRESS_WAKES", 40000, 4000);
+    storm.each = crew_size("GYRE_STRESS_WAKES", 20000, 3000);
     crew_loop_run(&it, storm.loop);
     crew_start(&wakers, STOPPERS, wake_and_see, NULL);
     crew_join(&wakers);
@@ -254,10 +268,10 @@ static int pass_on(struct gyre_loop *loop, int status, void *arg)
 
 static void a_loop_run_by_new_threads_in_turn_loses_no_wake(void)
 {
-    struct baton baton = { .loop = crew_loop_make(0) };
+    struct baton baton = {.loop = crew_loop_make(0)};
     struct gyre_task task;
     struct crew_loop it;
-    baton.turns = crew_size("GYRE_STRESS_TURNS", 10000, 1000);
+    baton.turns = crew_size("GYRE_STRESS_TURNS", 5000, 1000);
     gyre_task_init(&task, pass_on, &baton);
     for (uint64_t i = 0; i < baton.turns; i++) {
         crew_loop_run(&it, baton.loop); /* a new thread, whose identity an old one had */
@@ -294,9 +308,9 @@ static void run_or_post(unsigned me, void *arg)
 
 static void a_loop_run_by_the_same_threads_in_turn_loses_no_wake(void)
 {
-    struct baton baton = { .loop = crew_loop_make(0) };
+    struct baton baton = {.loop = crew_loop_make(0)};
     struct crew crew;
-    baton.turns = crew_size("GYRE_STRESS_TURNS", 10000, 1000);
+    baton.turns = crew_size("GYRE_STRESS_TURNS", 5000, 1000);
     pthread_barrier_init(&all_there, NULL, STOPPERS);
     crew_start(&crew, STOPPERS, run_or_post, &baton);
     crew_join(&crew);

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# self.sh: each tidy check passes a small sound project and finds each fault seeded into a copy of it. A check that has
-# stopped looking shows here.
+# self.sh [install]: each tidy check passes a small sound project and finds each fault seeded into a copy of it. A check that has
+# stopped looking shows here. With "install" it tries check_install.sh, which takes builds of the real project, and
+# nothing else.
 
 set -u
 . "$(dirname "$0")/../harness/tap.sh"
@@ -168,7 +169,21 @@ run_check() { # CHECK ROOT
     esac
 }
 
-for name in layers source sizes headers labels docs imports exports readme; do
+# ---- install: the real project, spoiled
+if [ "${1:-}" = install ]; then
+    export GYRE_INSTALL_OPTIONS="-DGYRE_BUILD_EXAMPLES=OFF -DCMAKE_BUILD_TYPE=Debug"
+    real() { rm -rf "$bad" && mkdir "$bad" && cp -r "$here"/../../{CMakeLists.txt,runtime,backends,examples} "$bad" && base=$here/../..; }
+    real && sed -i 's/FILES_MATCHING PATTERN "\*\.h"/FILES_MATCHING PATTERN "b*.h"/' "$bad/CMakeLists.txt" &&
+    finds install 'is not installed'
+    real && sed -i 's/find_dependency(Threads)/find_dependency(NoSuchPackage)/' "$bad/runtime/gyre-config.cmake.in" &&
+    finds install 'NoSuchPackage'
+    real && sed -i 's/-lgyre/-lgyrate/' "$bad/runtime/gyre.pc.in"; finds install 'gyrate'
+    finish
+fi
+
+# ---- the other checks: the sound project, spoiled
+
+for name in layers source sizes headers labels docs snippets imports exports readme; do
     check "$name passes a sound project" run_check $name "$good"
 done
 rm -rf "$good/out"
@@ -254,6 +269,10 @@ try docs docs/page.md 'GYRE_BUILD_WORLD does it.' 'GYRE_BUILD_WORLD does not exi
 try docs docs/page.md '[this](gone.md)' 'no file gone.md'
 try docs tests/contract/rules.c 'GYRE_TEST(rules, T38_is_kept)' 'has no rule T38'
 
+# ---- snippets
+try snippets docs/page.md "$(printf '```c\nint broken = gone;\n```')" 'does not compile'
+try snippets docs/page.md "$(printf '```c\n/* excerpt of runtime/include/gyre/base.h */\nint gone;\n```')" 'not in runtime'
+
 # ---- imports
 into() { sed -i "s|    memset(thing.*|    $1|; s|#include <string.h>|&\n#include <stdlib.h>\n#include <time.h>\n#include <errno.h>|" "$bad/$source"; }
 seed && into 'return malloc(number) == NULL;'; finds imports 'calls malloc'
@@ -301,14 +320,4 @@ seed && probe_build "-I$bad/runtime/include -I$bad/runtime"; finds probe '"cores
 seed && links loop && probe_build "-I$bad/runtime/include -I$bad/out/layers"
 finds probe '"contract/part.h" compiles: no, and should: yes'
 
-# ---- install: the real project, spoiled
-if [ -z "${GYRE_TIDY_QUICK:-}" ]; then
-    export GYRE_INSTALL_OPTIONS="-DGYRE_BUILD_EXAMPLES=OFF -DCMAKE_BUILD_TYPE=Debug"
-    real() { rm -rf "$bad" && mkdir "$bad" && cp -r "$here"/../../{CMakeLists.txt,runtime,backends,examples} "$bad" && base=$here/../..; }
-    real && sed -i 's/FILES_MATCHING PATTERN "\*\.h"/FILES_MATCHING PATTERN "b*.h"/' "$bad/CMakeLists.txt" &&
-    finds install 'is not installed'
-    real && sed -i 's/find_dependency(Threads)/find_dependency(NoSuchPackage)/' "$bad/runtime/gyre-config.cmake.in" &&
-    finds install 'NoSuchPackage'
-    real && sed -i 's/-lgyre/-lgyrate/' "$bad/runtime/gyre.pc.in"; finds install 'gyrate'
-fi
 finish

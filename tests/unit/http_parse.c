@@ -216,8 +216,8 @@ GYRE_TEST(http_parse, limits_the_head)
     free(text);
 }
 
-/* What is wrong is found no later with more bytes, and what is right is not complete with fewer. Each
- * piece is in memory of its own, so that the address sanitizer sees a read past it. */
+/* What is wrong is found no later with more bytes, and what is right is not complete with fewer.
+ * Each piece is in memory of its own, so that the address sanitizer sees a read past it. */
 GYRE_TEST(http_parse, says_the_same_however_the_bytes_are_cut)
 {
     static const char *const texts[] = {

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend_readiness - the rules of contract/backend.h for pollers and wakers, without a loop.
+ *
+ * The few waits that have to last are of a few milliseconds, and are measured: that none ends early
+ *     is
+ * the rule.
+ */
+#include "contract/backend.h"
+#include "contract/port.h"
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static const struct gyre__backend *backend(void)
+{
+    const struct gyre__backend *found;
+    cr_assert_eq(gyre__backend_find(gyre_test_backend(), &found), 0);
+    return found;
+}
+
+static const struct gyre__readiness *readiness(void)
+{
+    return backend()->readiness;
+}
+
+static struct gyre__poller *make_poller(void)
+{
+    struct gyre__poller *poller = NULL;
+    cr_assert_eq(readiness()->create(&poller), 0);
+    cr_assert_not_null(poller);
+    return poller;
+}
+
+static void add(struct gyre__poller *poller, int fd, uint32_t events, uint64_t datum)
+{
+    cr_assert_eq(readiness()->add(poller, fd, events, datum), 0);
+}
+
+/* What is ready now. */
+static int look(struct gyre__poller *poller, struct gyre__event *events, unsigned events_max)
+{
+    memset(events, 0x5a, events_max * sizeof(*events));
+    return readiness()->wait(poller, 0, events, events_max);
+}
+
+static void assert_quiet(struct gyre__poller *poller)
+{
+    struct gyre__event event;
+    cr_assert_eq(look(poller, &event, 1), 0);
+}
+
+static void assert_only(struct gyre__poller *poller, uint64_t datum, uint32_t wanted)
+{
+    struct gyre__event events[4];
+    cr_assert_eq(look(poller, events, 4), 1);
+    cr_assert_eq(events[0].datum, datum);
+    cr_assert_eq(events[0].events, wanted);
+}
+
+/* ---- create and destroy ---------------------------------------------------------------------- */
+
+GYRE_TEST(backend_readiness, poller_is_close_on_exec)
+{
+    enum {
+        NUMBERS = 256
+    };
+    bool open[NUMBERS];
+    for (int fd = 0; fd < NUMBERS; fd++)
+        open[fd] = fcntl(fd, F_GETFD) >= 0;
+    struct gyre__poller *poller = make_poller();
+    for (int fd = 0; fd < NUMBERS; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags >= 0 && !open[fd])
+            cr_assert_eq(flags & FD_CLOEXEC, FD_CLOEXEC);
+    }
+    readiness()->destroy(poller);
+}
+
+GYRE_TEST(backend_readiness, destroy_takes_null_and_leaves_descriptors_open)
+{
+    int fds[2];
+    make_pipe(fds);
+    struct gyre__poller *poller = make_poller();
+    add(poller, fds[0], GYRE_READ, 1);
+    readiness()->destroy(poller);
+    readiness()->destroy(NULL);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+    close_pipe(fds);
+}
+
+/* ---- add ------------------------------------------------------------------------------------- */
+
+GYRE_TEST(backend_readiness, events_are_level_triggered_and_bring_the_datum_back)
+{
+    static const uint64_t data[] = {0, 1, UINT64_MAX, UINT64_C(0x0123456789abcdef)};
+    for (size_t i = 0; i < sizeof(data) / sizeof(data[0]); i++) {
+        int writer;
+        int reader = make_readable(&writer);
+        struct gyre__poller *poller = make_poller();
+        add(poller, reader, GYRE_READ, data[i]);
+        assert_only(poller, data[i], GYRE_READ);
+        assert_only(poller, data[i], GYRE_READ);
+        char byte;
+        cr_assert_eq(read(reader, &byte, 1), 1);
+        assert_quiet(poller);
+        readiness()->destroy(poller);
+        close_pipe((int[]){reader, writer});
+    }
+}
+
+GYRE_TEST(backend_readiness, only_what_was_asked_for_is_reported_and_together)
+{
+    int fds[2];
+    make_pair(fds);
+    struct gyre__poller *poller = make_poller();
+    add(poller, fds[0], GYRE_READ, 7);
+    assert_quiet(poller);
+    cr_assert_eq(readiness()->update(poller, fds[0], GYRE_READ | GYRE_WRITE, 7), 0);
+    assert_only(poller, 7, GYRE_WRITE);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+    assert_only(poller, 7, GYRE_READ | GYRE_WRITE);
+    cr_assert_eq(readiness()->update(poller, fds[0], GYRE_NONE, 7), 0);
+    assert_quiet(poller);
+    readiness()->destroy(poller);
+    close_pipe(fds);
+}
+
+GYRE_TEST(backend_readiness, errors_and_hang_ups_are_reported_though_nobody_asked)
+{
+    int fds[2];
+    struct gyre__event event;
+    make_pair(fds);
+    struct gyre__poller *poller = make_poller();
+    add(poller, fds[0], GYRE_NONE, 7);
+    assert_quiet(poller);
+    close(fds[1]);
+    cr_assert_eq(look(poller, &event, 1), 1);
+    cr_assert_eq(event.datum, 7);
+    cr_assert_neq(event.events & GYRE_ERROR, 0);
+    cr_assert_eq(event.events & ~(uint32_t)GYRE_ERROR, 0);
+    cr_assert_eq(readiness()->update(poller, fds[0], GYRE_ERROR, 8), 0, "and it can be asked for");
+    cr_assert_eq(look(poller, &event, 1), 1);
+    cr_assert_eq(event.datum, 8);
+    readiness()->destroy(poller);
+    close(fds[0]);
+}
+
+GYRE_TEST(backend_readiness, second_add_is_refused_and_changes_nothing)
+{
+    int writer;
+    int reader = make_readable(&writer);
+    struct gyre__poller *poller = make_poller();
+    add(poller, reader, GYRE_READ, 1);
+    cr_assert_eq(readiness()->add(poller, reader, GYRE_NONE, 2), -EEXIST);
+    assert_only(poller, 1, GYRE_READ);
+    readiness()->destroy(poller);
+    close_pipe((int[]){reader, writer});
+}
+
+GYRE_TEST(backend_readiness, what_cannot_be_watched_is_refused)
+{
+    struct gyre__poller *poller = make_poller();
+    int file = make_file();
+    cr_assert_eq(readiness()->add(poller, closed_number(), GYRE_READ, 1), -EBADF);
+    cr_assert_eq(readiness()->add(poller, -1, GYRE_READ, 1), -EBADF);
+    cr_assert_eq(readiness()->add(poller, file, GYRE_READ, 1), -EPERM);
+    assert_quiet(poller);
+    readiness()->destroy(poller);
+    close(file);
+}
+
+/* ---- update, remove, reset ------------------------------------------------------------------- */
+
+GYRE_TEST(backend_readiness, update_replaces_events_and_datum)
+{
+    int writer;
+    int reader = make_readable(&writer);
+    struct gyre__poller *poller = make_poller();
+    add(poller, reader, GYRE_NONE, 1);
+    assert_quiet(poller);
+    cr_assert_eq(readiness()->update(poller, reader, GYRE_READ, 2), 0);
+    assert_only(poller, 2, GYRE_READ);
+    readiness()->destroy(poller);
+    close_pipe((int[]){reader, writer});
+}
+
+GYRE_TEST(backend_readiness, unknown_and_closed_descriptors_are_not_there)
+{
+    int fds[2];
+    make_pipe(fds);
+    struct gyre__poller *poller = make_poller();
+    cr_assert_eq(readiness()->update(poller, fds[0], GYRE_READ, 1), -ENOENT);
+    cr_assert_eq(readiness()->remove(poller, fds[0]), -ENOENT);
+    cr_assert_eq(readiness()->remove(poller, closed_number()), -ENOENT);
+    add(poller, fds[0], GYRE_READ, 1);
+    close(fds[0]);
+    cr_assert_eq(readiness()->update(poller, fds[0], GYRE_READ, 1), -ENOENT);
+    cr_assert_eq(readiness()->remove(poller, fds[0]), -ENOENT);
+    readiness()->destroy(poller);
+    close(fds[1]);
+}
+
+GYRE_TEST(backend_readiness, number_that_became_a_file_is_not_there)
+{
+    int fds[2];
+    make_pipe(fds);
+    struct gyre__poller *poller = make_poller();
+    add(poller, fds[0], GYRE_READ, 1);
+    int file = make_file();
+    cr_assert_eq(dup2(file, fds[0]), fds[0]);
+    cr_assert_eq(readiness()->update(poller, fds[0], GYRE_READ, 1), -ENOENT);
+    cr_assert_eq(readiness()->remove(poller, fds[0]), -ENOENT);
+    readiness()->destroy(poller);
+    close_pipe(fds);
+    close(file);
+}
+
+GYRE_TEST(backend_readiness, removed_descriptor_is_forgotten)
+{
+    int writer;
+    int reader = make_readable(&writer);
+    struct gyre__poller *poller = make_poller();
+    add(poller, reader, GYRE_READ, 1);
+    cr_assert_eq(readiness()->remove(poller, reader), 0);
+    assert_quiet(poller);
+    cr_assert_eq(readiness()->remove(poller, reader), -ENOENT);
+    add(poller, reader, GYRE_READ, 2);
+    assert_only(poller, 2, GYRE_READ);
+    readiness()->destroy(poller);
+    close_pipe((int[]){reader, writer});
+}
+
+GYRE_TEST(backend_readiness, reset_forgets_also_what_remove_could_not)
+{
+    int writer;
+    int reader = make_readable(&writer);
+    struct gyre__poller *poller = make_poller();
+    add(poller, reader, GYRE_READ, 1);
+    int kept = dup(reader);
+    close(reader);
+    cr_assert_eq(readiness()->remove(poller, reader), -ENOENT);
+    cr_assert_eq(readiness()->reset(poller), 0);
+    assert_quiet(poller);
+    add(poller, kept, GYRE_READ, 2);
+    assert_only(poller, 2, GYRE_READ);
+    cr_assert_eq(readiness()->reset(poller), 0);
+    assert_quiet(poller);
+    readiness()->destroy(poller);
+    close_pipe((int[]){kept, writer});
+}
+
+/* ---- wait ------------------------------------------------------------------------------------ */
+
+GYRE_TEST(backend_readiness, wait_ends_no_sooner_than_asked)
+{
+    static const uint64_t timeouts[] = {1, 999, 300000, 1000001, 2500000};
+    struct gyre__poller *poller = make_poller();
+    struct gyre__event event;
+    for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
+        uint64_t start = backend()->port->now_ns();
+        cr_assert_eq(readiness()->wait(poller, timeouts[i], &event, 1), 0);
+        cr_assert_geq(backend()->port->now_ns() - start, timeouts[i]);
+    }
+    readiness()->destroy(poller);
+}
+
+GYRE_TEST(backend_readiness, what_is_ready_ends_every_wait)
+{
+    static const uint64_t timeouts[] = {0, 1, 3600 * SECOND_NS, GYRE_NEVER - 1, GYRE_NEVER};
+    int writer;
+    int reader = make_readable(&writer);
+    struct gyre__poller *poller = make_poller();
+    struct gyre__event event;
+    add(poller, reader, GYRE_READ, 9);
+    for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
+        event.datum = 0;
+        cr_assert_eq(readiness()->wait(poller, timeouts[i], &event, 1), 1);
+        cr_assert_eq(event.datum, 9);
+    }
+    readiness()->destroy(poller);
+    close_pipe((int[]){reader, writer});
+}
+
+static void ignore_alarm(int signal)
+{
+    (void)signal;
+}
+
+GYRE_TEST(backend_readiness, signal_ends_a_wait_with_eintr)
+{
+    static const uint64_t timeouts[] = {3600 * SECOND_NS, GYRE_NEVER};
+    struct sigaction action = {.sa_handler = ignore_alarm, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 1000}, {0, 1000}}; /* the first may come before the wait */
+    struct itimerval never = {{0, 0}, {0, 0}};
+    struct gyre__poller *poller = make_poller();
+    struct gyre__event event;
+    cr_assert_eq(sigaction(SIGALRM, &action, NULL), 0);
+    for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++) {
+        cr_assert_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+        cr_assert_eq(readiness()->wait(poller, timeouts[i], &event, 1), -EINTR);
+        cr_assert_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+    }
+    readiness()->destroy(poller);
+}
+
+enum {
+    MANY = 300, /* more than one call of any system reports at once */
+    FEW = 7
+};
+
+/* Makes `count` readable pipes, of data 0, 1, ... */
+static void add_many(struct gyre__poller *poller, int fds[][2], unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        fds[i][0] = make_readable(&fds[i][1]);
+        add(poller, fds[i][0], GYRE_READ, i);
+    }
+}
+
+GYRE_TEST(backend_readiness, what_did_not_fit_comes_with_the_next_waits)
+{
+    static int fds[MANY][2];
+    static unsigned seen[MANY];
+    struct gyre__event events[FEW];
+    struct gyre__poller *poller = make_poller();
+    add_many(poller, fds, MANY);
+    for (unsigned round = 0; round < 3 * MANY / FEW + 3; round++) {
+        int count = look(poller, events, FEW);
+        cr_assert(count > 0 && count <= FEW);
+        for (int i = 0; i < count; i++)
+            seen[events[i].datum]++;
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        cr_assert_geq(seen[i], 1, "descriptor %u starves", i);
+        close_pipe(fds[i]);
+    }
+    readiness()->destroy(poller);
+}
+
+GYRE_TEST(backend_readiness, large_batches_lose_and_repeat_nothing)
+{
+    static int fds[MANY][2];
+    static unsigned seen[MANY];
+    static struct gyre__event events[2 * MANY];
+    struct gyre__poller *poller = make_poller();
+    add_many(poller, fds, MANY);
+    unsigned total = 0;
+    for (int count; (count = look(poller, events, 2 * MANY)) > 0; total += (unsigned)count) {
+        for (int i = 0; i < count; i++) {
+            char byte;
+            uint64_t at = events[i].datum;
+            cr_assert_lt(at, MANY);
+            cr_assert_eq(++seen[at], 1);
+            cr_assert_eq(read(fds[at][0], &byte, 1), 1);
+        }
+    }
+    cr_assert_eq(total, MANY);
+    readiness()->destroy(poller);
+    for (unsigned i = 0; i < MANY; i++)
+        close_pipe(fds[i]);
+}
+
+/* ---- capabilities ---------------------------------------------------------------------------- */
+
+GYRE_TEST(backend_readiness, edge_is_reported_once_each)
+{
+    if ((backend()->capabilities & GYRE__CAP_EDGE) == 0)
+        cr_skip_test("this backend has no edges");
+    int fds[2];
+    make_pair(fds);
+    struct gyre__poller *poller = make_poller();
+    add(poller, fds[0], GYRE_READ | GYRE__EDGE, 3);
+    assert_quiet(poller);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(write(fds[1], "x", 1), 1);
+        assert_only(poller, 3, GYRE_READ);
+        assert_quiet(poller);
+    }
+    readiness()->destroy(poller);
+    close_pipe(fds);
+}
+
+GYRE_TEST(backend_readiness, exclusive_registration_reports_and_cannot_be_updated)
+{
+    if ((backend()->capabilities & GYRE__CAP_EXCLUSIVE) == 0)
+        cr_skip_test("this backend cannot watch exclusively");
+    int writer;
+    int reader = make_readable(&writer);
+    struct gyre__poller *poller = make_poller();
+    add(poller, reader, GYRE_READ | GYRE_ERROR | GYRE__EXCLUSIVE, 4);
+    assert_only(poller, 4, GYRE_READ);
+    cr_assert_eq(readiness()->update(poller, reader, GYRE_READ | GYRE__EXCLUSIVE, 5), -EINVAL);
+    assert_only(poller, 4, GYRE_READ);
+    cr_assert_eq(readiness()->remove(poller, reader), 0);
+    assert_quiet(poller);
+    readiness()->destroy(poller);
+    close_pipe((int[]){reader, writer});
+}
+
+/* ---- waker ----------------------------------------------------------------------------------- */
+
+static void make_waker(struct gyre__waker *waker)
+{
+    cr_assert_eq(backend()->waker->create(waker), 0);
+}
+
+GYRE_TEST(backend_readiness, waker_is_non_blocking_and_close_on_exec)
+{
+    struct gyre__waker waker;
+    make_waker(&waker);
+    cr_assert_eq(fcntl(waker.read_fd, F_GETFD), FD_CLOEXEC);
+    cr_assert_eq(fcntl(waker.write_fd, F_GETFD), FD_CLOEXEC);
+    cr_assert_neq(fcntl(waker.read_fd, F_GETFL) & O_NONBLOCK, 0);
+    cr_assert_neq(fcntl(waker.write_fd, F_GETFL) & O_NONBLOCK, 0);
+    backend()->waker->destroy(&waker);
+}
+
+GYRE_TEST(backend_readiness, waker_rings_until_drained)
+{
+    struct gyre__waker waker;
+    make_waker(&waker);
+    struct gyre__poller *poller = make_poller();
+    add(poller, waker.read_fd, GYRE_READ, 11);
+    assert_quiet(poller);
+    backend()->waker->signal(&waker);
+    backend()->waker->signal(&waker);
+    assert_only(poller, 11, GYRE_READ);
+    assert_only(poller, 11, GYRE_READ);
+    backend()->waker->drain(&waker);
+    assert_quiet(poller);
+    backend()->waker->drain(&waker);
+    backend()->waker->signal(&waker);
+    assert_only(poller, 11, GYRE_READ);
+    readiness()->destroy(poller);
+    backend()->waker->destroy(&waker);
+}
+
+GYRE_TEST(backend_readiness, undrained_waker_makes_an_edge_each_time)
+{
+    if ((backend()->capabilities & GYRE__CAP_EDGE) == 0)
+        cr_skip_test("this backend has no edges");
+    struct gyre__waker waker;
+    make_waker(&waker);
+    struct gyre__poller *poller = make_poller();
+    add(poller, waker.read_fd, GYRE_READ | GYRE__EDGE, 12);
+    for (int i = 0; i < 5; i++) {
+        backend()->waker->signal(&waker);
+        assert_only(poller, 12, GYRE_READ);
+        assert_quiet(poller);
+    }
+    readiness()->destroy(poller);
+    backend()->waker->destroy(&waker);
+}
+
+GYRE_TEST(backend_readiness, signal_keeps_errno_whatever_happens)
+{
+    struct gyre__waker waker;
+    make_waker(&waker);
+    errno = 4711;
+    backend()->waker->signal(&waker);
+    cr_assert_eq(errno, 4711);
+    backend()->waker->destroy(&waker);
+    backend()->waker->signal(&waker); /* its write fails, since the number is closed */
+    cr_assert_eq(errno, 4711);
+}
+
+static void *ring(void *arg)
+{
+    backend()->waker->signal(arg);
+    return NULL;
+}
+
+GYRE_TEST(backend_readiness, signal_of_another_thread_ends_a_wait)
+{
+    struct gyre__waker waker;
+    struct gyre__event event;
+    make_waker(&waker);
+    struct gyre__poller *poller = make_poller();
+    add(poller, waker.read_fd, GYRE_READ, 13);
+    pthread_t thread = start_thread(ring, &waker);
+    cr_assert_eq(readiness()->wait(poller, GYRE_NEVER, &event, 1), 1);
+    cr_assert_eq(event.datum, 13);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    readiness()->destroy(poller);
+    backend()->waker->destroy(&waker);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+GYRE_TEST(backend_readiness, backends_are_found_by_name_and_listed_once)
+{
+    const struct gyre__backend *found = NULL;
+    unsigned count = 0;
+    for (const struct gyre__backend *at; (at = gyre__backend_at(count)) != NULL; count++) {
+        for (unsigned i = 0; i < count; i++)
+            cr_assert_str_neq(gyre__backend_at(i)->name, at->name);
+        if (gyre__backend_find(at->name, &found) == 0)
+            cr_assert_eq(found, at);
+    }
+    cr_assert_gt(count, 0);
+    cr_assert_null(gyre__backend_at(count + 1));
+    found = NULL;
+    cr_assert_eq(gyre__backend_find("no such backend", &found), -ENOENT);
+    cr_assert_eq(gyre__backend_find("", &found), -ENOENT);
+    cr_assert_null(found);
+}
+
+GYRE_TEST(backend_readiness, environment_replaces_auto_and_nothing_else)
+{
+    const struct gyre__backend *named = backend();
+    const struct gyre__backend *best = NULL;
+    const struct gyre__backend *found = NULL;
+    cr_assert_eq(unsetenv("GYRE_BACKEND"), 0);
+    cr_assert_eq(gyre__backend_find(NULL, &best), 0);
+    cr_assert_eq(gyre__backend_find("auto", &found), 0);
+    cr_assert_eq(found, best);
+    cr_assert_eq(setenv("GYRE_BACKEND", named->name, 1), 0);
+    cr_assert_eq(gyre__backend_find("auto", &found), 0);
+    cr_assert_eq(found, named);
+    cr_assert_eq(setenv("GYRE_BACKEND", "no such backend", 1), 0);
+    cr_assert_eq(gyre__backend_find(NULL, &found), -ENOENT);
+    cr_assert_eq(gyre__backend_find(named->name, &found), 0);
+    cr_assert_eq(setenv("GYRE_BACKEND", "auto", 1), 0);
+    cr_assert_eq(gyre__backend_find(NULL, &found), 0);
+    cr_assert_eq(found, best);
+    cr_assert_eq(setenv("GYRE_BACKEND", "", 1), 0);
+    cr_assert_eq(gyre__backend_find(NULL, &found), 0);
+    cr_assert_eq(found, best);
+}
