@@ -201,7 +201,7 @@ static void run_ready(struct gyre__channel *channel, uint32_t events)
         else
             unclaimed |= GYRE_WRITE;
     }
-    if (unclaimed != 0 && channel->fd >= 0)
+    if (unclaimed != 0)
         lose_interest(channel, unclaimed);
 }
 

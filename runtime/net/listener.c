@@ -151,7 +151,7 @@ static int publish(struct gyre_listener *listener)
     for (unsigned i = 0; i < listener->count; i++) {
         struct gyre__part *part = &listener->parts[i];
         if (r == 0)
-            r = gyre_loop_post(part->loop, &part->attach);
+            r = gyre__loop_post_exempt(part->loop, &part->attach);
         part->posted = r == 0;
         if (part->posted)
             continue;
@@ -244,7 +244,7 @@ static void command(struct gyre_listener *listener, uint8_t what,
         if (!part->posted)
             continue;
         hold(listener); /* the command's own: its part may be gone when it arrives */
-        if (gyre_loop_post(part->loop, &part->command) != 0)
+        if (gyre__loop_post_exempt(part->loop, &part->command) != 0)
             gyre__listener_release(listener); /* the loop has closed: the part ends with it */
     }
     gyre__listener_release(listener);

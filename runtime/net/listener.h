@@ -26,6 +26,7 @@
 
 enum gyre__part_state {
     GYRE__PART_POSTED, /* on its way to its loop */
+    GYRE__PART_DETACHED, /* there: no memory for a channel, waits for its timer */
     GYRE__PART_ACCEPTING,
     GYRE__PART_FULL, /* no descriptors: waits for its timer */
     GYRE__PART_DRAINING, /* accepts what had arrived before the stop */

@@ -2,8 +2,8 @@
 /*
  * part - a listener on one loop: accepts, backs off, drains. See listener.h.
  *
- *   POSTED --attach--> ACCEPTING <--> FULL        stop: ACCEPTING, FULL -> DRAINING
- *                                                 close, the loop's end: any -> CLOSING --> gone
+ *   POSTED --> DETACHED <--> ACCEPTING <--> FULL     stop: ACCEPTING, FULL -> DRAINING
+ *                                                    close, the loop's end: any -> CLOSING --> gone
  *
  * Full      An accept that fails for want of descriptors leaves its connection in the backlog, where
  *           a level-triggered poller would report it for ever. So the operation ends, and is submitted
@@ -46,23 +46,19 @@ static void on_closed(struct gyre__channel *channel, struct gyre__operation *ope
 
 GYRE_ON_LOOP static void close_part(struct gyre__part *part, int status)
 {
-    if (part->state == GYRE__PART_CLOSING)
+    uint8_t state = part->state;
+    if (state == GYRE__PART_CLOSING)
         return;
     part->state = GYRE__PART_CLOSING;
     part->status = status;
     (void)gyre_timer_stop(&part->timer); /* this is the owner */
     close_reserve(part);
     gyre__listener_unlink(part->listener);
-    part->channel.operations->close(&part->channel, on_closed);
-}
-
-/* Ends a part that never got as far as its channel. */
-GYRE_ON_LOOP static void drop_part(struct gyre__part *part, int status)
-{
-    part->status = status;
+    if (state != GYRE__PART_POSTED && state != GYRE__PART_DETACHED) {
+        part->channel.operations->close(&part->channel, on_closed);
+        return;
+    }
     part->listener->descriptors->close(part->fd);
-    close_reserve(part);
-    gyre__listener_unlink(part->listener);
     gyre__listener_part_ended(part);
 }
 
@@ -107,8 +103,8 @@ static void renew_reserve(struct gyre__part *part)
         part->reserve_fd = -1; /* later, then: descriptors are short just now */
 }
 
-/* The operation has ended: there was no descriptor, or no memory, for a connection. */
-GYRE_ON_LOOP static void back_off(struct gyre__part *part, int error)
+/* There was no descriptor, or no memory: waits in `state`. */
+GYRE_ON_LOOP static void back_off(struct gyre__part *part, enum gyre__part_state state, int error)
 {
     uint64_t now = gyre_loop_now_ns(part->loop);
     if (part->warned_ns == 0 || now - part->warned_ns >= warn_pause_ns) {
@@ -117,7 +113,7 @@ GYRE_ON_LOOP static void back_off(struct gyre__part *part, int error)
     }
     if (part->state == GYRE__PART_DRAINING)
         return; /* its timer is running, and accepts what there is */
-    part->state = GYRE__PART_FULL;
+    part->state = (uint8_t)state;
     (void)gyre_timer_start(&part->timer, gyre__deadline(now, part->wait_ns)); /* it is open */
 }
 
@@ -134,10 +130,11 @@ static void on_accepted(struct gyre__channel *channel, struct gyre__operation *o
             renew_reserve(part);
         hand_over(part, (int)result);
     } else if (part->state != GYRE__PART_CLOSING && result != -ECANCELED) {
-        back_off(part, (int)result);
+        back_off(part, GYRE__PART_FULL, (int)result);
     }
 }
 
+/* Accepts from now on. */
 static void submit(struct gyre__part *part)
 {
     part->state = GYRE__PART_ACCEPTING;
@@ -159,12 +156,30 @@ static void refuse_one(struct gyre__part *part)
     renew_reserve(part);
 }
 
+GYRE_ON_LOOP static void attach(struct gyre__part *part)
+{
+    part->channel.operations = part->loop->backend->operations;
+    part->channel.descriptors = part->loop->backend->descriptors;
+    int r = part->channel.operations->attach(&part->channel, part->loop, part->fd);
+    if (r != 0) {
+        back_off(part, GYRE__PART_DETACHED, r);
+        return;
+    }
+    part->channel.exclusive = part->listener->shared;
+    part->channel.lost = on_lost;
+    submit(part);
+}
+
+/* A back-off is over. */
 GYRE_ON_LOOP static void try_again(struct gyre__part *part)
 {
-    if (part->wait_ns >= wait_max_ns)
+    if (part->wait_ns >= wait_max_ns && part->state == GYRE__PART_FULL)
         refuse_one(part);
     part->wait_ns = part->wait_ns < wait_max_ns / 2 ? part->wait_ns * 2 : wait_max_ns;
-    submit(part);
+    if (part->state == GYRE__PART_FULL)
+        submit(part);
+    else
+        attach(part);
 }
 
 /* ---- draining -------------------------------------------------------------------------------- */
@@ -203,6 +218,10 @@ GYRE_ON_LOOP static void drain(struct gyre__part *part)
 
 GYRE_ON_LOOP static void begin_drain(struct gyre__part *part)
 {
+    if (part->state == GYRE__PART_DETACHED) {
+        close_part(part, 0); /* it cannot accept, and what cannot must not hold up the stop */
+        return;
+    }
     if (part->state != GYRE__PART_ACCEPTING && part->state != GYRE__PART_FULL)
         return;
     part->steered = part->listener->descriptors->steer_away(part->fd) == 0 ||
@@ -224,34 +243,26 @@ static int on_time(struct gyre_loop *loop, int status, void *arg)
     struct gyre__part *part = arg;
     (void)loop;
     gyre__assert_on_loop();
-    if (status != 0)
+    if (status != 0 && part->state == GYRE__PART_DETACHED)
+        close_part(part, status);
+    else if (status != 0)
         return 0; /* the channel learns of the loop's end by itself */
-    if (part->state == GYRE__PART_FULL)
-        try_again(part);
     else if (part->state == GYRE__PART_DRAINING)
         drain(part);
+    else
+        try_again(part);
     return 0;
 }
 
 static int on_attach(struct gyre_loop *loop, int status, void *arg)
 {
     struct gyre__part *part = arg;
+    (void)loop;
     gyre__assert_on_loop();
-    if (status != 0) {
-        drop_part(part, status);
-        return 0;
-    }
-    part->channel.operations = loop->backend->operations;
-    part->channel.descriptors = loop->backend->descriptors;
-    int r = loop->backend->operations->attach(&part->channel, loop, part->fd);
-    if (r != 0) {
-        gyre__log(GYRE_LOG_ERROR, "a listener is missing on one loop: %s", gyre_error_text(r));
-        drop_part(part, r);
-        return r;
-    }
-    part->channel.exclusive = part->listener->shared;
-    part->channel.lost = on_lost;
-    submit(part);
+    if (status != 0)
+        close_part(part, status);
+    else
+        attach(part);
     return 0;
 }
 
@@ -263,10 +274,9 @@ static int on_command(struct gyre_loop *loop, int status, void *arg)
     gyre__assert_on_loop();
     /* relaxed: the post that brought this here shows what was stored before it */
     uint8_t command = atomic_load_explicit(&listener->command, memory_order_relaxed);
-    bool attached = part->state != GYRE__PART_POSTED;
-    if (status == 0 && attached && command == GYRE__LISTENER_STOP)
+    if (status == 0 && command == GYRE__LISTENER_STOP)
         begin_drain(part);
-    else if (status == 0 && attached)
+    else if (status == 0)
         close_part(part, 0);
     gyre__listener_release(listener);
     return 0;

@@ -284,10 +284,14 @@ void gyre__relay_lost(struct gyre_stream *stream, int error)
 {
     struct gyre_relay *relay = stream->by.relay;
     enter(relay);
-    if (error == -ECANCELED)
-        conclude(relay, -ECANCELED);
-    else
-        fail(relay, side_of(stream), error);
+    fail(relay, side_of(stream), error);
+    leave(relay);
+}
+
+void gyre__relay_abort(struct gyre_relay *relay, int error)
+{
+    enter(relay);
+    conclude(relay, error);
     leave(relay);
 }
 
@@ -417,7 +421,5 @@ void gyre_relay_cancel(struct gyre_relay *relay)
 {
     if (gyre__loop_check_owner(loop_of(relay), "gyre_relay_cancel") != 0)
         return;
-    enter(relay);
-    conclude(relay, -ECANCELED);
-    leave(relay);
+    gyre__relay_abort(relay, -ECANCELED);
 }

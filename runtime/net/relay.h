@@ -16,4 +16,7 @@ void gyre__relay_received(struct gyre_stream *stream, int64_t result, void *data
 void gyre__relay_sent(struct gyre_stream *stream, int64_t result) GYRE_ON_LOOP;
 void gyre__relay_lost(struct gyre_stream *stream, int error) GYRE_ON_LOOP;
 
+/* A stream cannot go on, and nor can its relay. */
+void gyre__relay_abort(struct gyre_relay *relay, int error) GYRE_ON_LOOP;
+
 #endif

@@ -27,16 +27,14 @@ static void on_lost(struct gyre__channel *channel, int error)
 {
     struct gyre_stream *stream = gyre__stream_of(channel);
     gyre__assert_on_loop();
-    if (gyre__stream_relay(stream) != NULL) {
+    if (error == -ECANCELED) {
+        gyre__stream_fail(stream, error);
+        gyre__stream_detach(stream);
+    } else if (gyre__stream_relay(stream) != NULL) {
         gyre__relay_lost(stream, error);
-        return;
-    }
-    if (error != -ECANCELED && stream->state == GYRE__STREAM_OPEN) {
+    } else if (stream->state == GYRE__STREAM_OPEN) {
         gyre__stream_give_up(stream, error);
-        return;
     }
-    gyre__stream_fail(stream, error);
-    gyre__stream_detach(stream);
 }
 
 struct gyre_stream *gyre__stream_create(struct gyre_loop *loop)
@@ -153,6 +151,10 @@ void gyre__stream_fail(struct gyre_stream *stream, int error)
 {
     if (stream->state > GYRE__STREAM_OPEN)
         return;
+    if (gyre__stream_relay(stream) != NULL) {
+        gyre__relay_abort(stream->by.relay, error);
+        return;
+    }
     still(stream);
     stream->state = GYRE__STREAM_FAILED;
     if (stream->attached) {

@@ -283,8 +283,8 @@ GYRE_TEST(close, T66c_destroy_inside_a_run_is_left_to_its_end)
         struct word late = {&scene, "late", 0};
         cr_assert_eq(gyre_loop_add_callback(scene.loop, destroy_inside, &late), 0);
         cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "ran")), 0);
-        cr_assert_eq(gyre_loop_call_later(scene.loop, 5, &handle, say_word, word_of(&scene, "timer")),
-                     0);
+        cr_assert_eq(
+            gyre_loop_call_later(scene.loop, 5, &handle, say_word, word_of(&scene, "timer")), 0);
         cr_assert_eq(gyre_loop_run(scene.loop), 0);
         cr_assert_str_eq(scene.text, "destroyed ran late! timer!", "current: %d", current);
         cr_assert_null(gyre_loop_current_or_null(), "current: %d", current);

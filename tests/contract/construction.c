@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * construction - rules T5 to T7 and T111: hooks, what a fresh loop has, and what a failed one leaves.
+ * construction - rules T5 to T7 and T111: hooks, what a fresh loop has, what a failed one leaves.
  */
 #include "support.h"
 
@@ -23,7 +23,8 @@ GYRE_TEST(construction, T5_clock_hook_is_the_loops_time)
     cr_assert_eq(gyre_loop_now_ns(scene.loop), 123456789);
 
     uint64_t handle;
-    cr_assert_eq(gyre_loop_call_later(scene.loop, 11, &handle, say_word, word_of(&scene, "timer")), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 11, &handle, say_word, word_of(&scene, "timer")),
+                 0);
     cr_assert_eq(scene_run(&scene), 0);
     cr_assert_str_eq(scene.text, "timer");
     cr_assert_eq(scene.now_ns, 123456800);
@@ -36,7 +37,8 @@ GYRE_TEST(construction, T5_wait_hook_steps_the_clock_instead_of_sleeping)
     scene_open(&scene);
     uint64_t handle;
     uint64_t year_ns = 365 * 24 * UINT64_C(3600) * SECOND_NS;
-    cr_assert_eq(gyre_loop_call_later(scene.loop, 10, &handle, say_word, word_of(&scene, "soon")), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 10, &handle, say_word, word_of(&scene, "soon")),
+                 0);
     cr_assert_eq(gyre_loop_call_later(scene.loop, year_ns, &handle, stop_loop, NULL), 0);
     /* A year in steps of the longest wait: each is the hook's, none is the backend's. */
     scene.waits_max = SCENE_WAITS_MAX;

@@ -163,7 +163,7 @@ GYRE_TEST(handlers, T20_event_bits_have_the_documented_values)
 
 GYRE_TEST(handlers, T20_further_bits_are_refused_and_change_nothing)
 {
-    /* Urgent data, half-close, exclusive, one-shot, edge: as the system that has them numbers them. */
+    /* Urgent data, half-close, exclusive, one-shot, edge, and one that nobody has. */
     static const uint32_t table[] = {0x2,      0x2000, 1u << 28,       1u << 30,
                                      1u << 31, 0x20,   GYRE_READ | 0x2};
     struct scene scene;

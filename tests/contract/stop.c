@@ -98,7 +98,8 @@ GYRE_TEST(stop, T60_what_is_queued_stays)
     struct scene scene;
     scene_open(&scene);
     cr_assert_eq(gyre_loop_add_callback(scene.loop, add_then_stop, word_of(&scene, "stayed")), 0);
-    cr_assert_eq(gyre_loop_call_later(scene.loop, 5, &handle, say_word, word_of(&scene, "timer")), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 5, &handle, say_word, word_of(&scene, "timer")),
+                 0);
     cr_assert_eq(gyre_loop_run(scene.loop), 0);
     cr_assert_str_eq(scene.text, "");
     for (int i = 0; i < 3; i++) {
@@ -124,7 +125,8 @@ GYRE_TEST(stop, T61_stop_in_a_callback_lets_snapshot_and_due_timers_run)
     cr_assert_eq(gyre_loop_add_callback(scene.loop, add_then_stop, word_of(&scene, "added")), 0);
     cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "rest")), 0);
     cr_assert_eq(gyre_loop_call_at(scene.loop, 0, &handle, say_word, word_of(&scene, "due")), 0);
-    cr_assert_eq(gyre_loop_call_later(scene.loop, 1, &handle, say_word, word_of(&scene, "later")), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 1, &handle, say_word, word_of(&scene, "later")),
+                 0);
     cr_assert_eq(gyre_loop_run(scene.loop), 0);
     cr_assert_str_eq(scene.text, "before rest due");
     cr_assert_eq(stats_of(scene.loop).polls, 0);

@@ -89,7 +89,7 @@ struct gyre_loop_stats stats_of(const struct gyre_loop *loop);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
-/* A registration that says its name and what is ready: "a:r", "a:w", "a:rw", with "e" for errors. */
+/* A registration that says its name and what is ready: "a:r", "a:w", "a:rwe" ("e": an error). */
 struct watch {
     struct scene *scene;
     const char *name;

@@ -284,7 +284,7 @@ GYRE_TEST(threads, T48_any_thread_functions_work_while_another_is_inside)
     run_to_stop(loop);
     cr_assert_eq(foreign.result, 0);
     cr_assert_eq(log.lines, 0, "%s", log.line);
-    /* The call that was posted is armed in the turn in which the stop is met; it is a later turn's. */
+    /* The call that was posted is armed in the turn in which the stop is met: a later turn's. */
     cr_assert_eq(foreign.fired, 4);
     cr_assert_eq(gyre_loop_stop(loop), 0);
     run_to_stop(loop);
@@ -412,15 +412,18 @@ static int post_in_all_forms(struct gyre_loop *loop, int status, void *arg)
 
 GYRE_TEST(threads, T51_posts_of_the_loops_own_thread_write_nothing)
 {
-    struct gyre_loop *loop = open_loop();
-    struct visitor visitor = {.loop = loop};
-    cr_assert_eq(gyre_loop_add_callback(loop, post_in_all_forms, &visitor), 0);
-    cr_assert_eq(gyre_loop_call_later(loop, MS_NS, &handle, stop_loop, NULL), 0);
-    run_to_stop(loop);
-    cr_assert_eq(visitor.calls, 5);
-    cr_assert_eq(stats_of(loop).wakes_written, 0);
-    cr_assert_eq(stats_of(loop).posts, 1, "the first, which was posted from outside the run");
-    gyre_loop_destroy(loop);
+    struct scene scene;
+    scene_open(&scene);
+    struct visitor visitor = {.loop = scene.loop};
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, post_in_all_forms, &visitor), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 5, &handle, post_in_all_forms, &visitor), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 10, &handle, stop_loop, NULL), 0);
+    cr_assert_eq(gyre_loop_run(scene.loop), 0);
+    cr_assert_eq(visitor.calls, 10);
+    cr_assert_eq(scene.waits, 2, "it slept");
+    cr_assert_eq(stats_of(scene.loop).wakes_written, 0);
+    cr_assert_eq(stats_of(scene.loop).posts, 1, "the first, which was posted from outside the run");
+    scene_close(&scene);
 }
 
 /* ---- T52 ------------------------------------------------------------------------------------- */

@@ -21,11 +21,11 @@ GYRE_TEST(timers, T80_call_at_is_absolute_and_call_later_relative)
     uint64_t handles[2];
     scene_open(&scene);
     uint64_t now = scene.now_ns;
-    cr_assert_eq(gyre_loop_call_at(scene.loop, now + 7, &handles[0], say_word, word_of(&scene, "at")),
-                 0);
+    cr_assert_eq(
+        gyre_loop_call_at(scene.loop, now + 7, &handles[0], say_word, word_of(&scene, "at")), 0);
     scene.now_ns += 5;
-    cr_assert_eq(gyre_loop_call_later(scene.loop, 7, &handles[1], say_word, word_of(&scene, "later")),
-                 0);
+    cr_assert_eq(
+        gyre_loop_call_later(scene.loop, 7, &handles[1], say_word, word_of(&scene, "later")), 0);
     cr_assert_eq(scene_run(&scene), 0);
     cr_assert_str_eq(scene.text, "at later");
     cr_assert_eq(scene.wait_ns[0], 2);
@@ -59,7 +59,8 @@ GYRE_TEST(timers, T80_last_moment_before_never_fires)
     uint64_t handle;
     scene_open(&scene);
     cr_assert_eq(
-        gyre_loop_call_at(scene.loop, GYRE_NEVER - 1, &handle, say_word, word_of(&scene, "last")), 0);
+        gyre_loop_call_at(scene.loop, GYRE_NEVER - 1, &handle, say_word, word_of(&scene, "last")),
+        0);
     scene.now_ns = GYRE_NEVER - 11;
     cr_assert_eq(scene_run(&scene), 0);
     cr_assert_str_eq(scene.text, "last");
@@ -115,7 +116,8 @@ GYRE_TEST(timers, T81_past_deadline_is_legal_and_runs_next_turn)
         uint64_t handle;
         scene_open(&scene);
         cr_assert_eq(
-            gyre_loop_call_at(scene.loop, deadlines[i], &handle, say_word, word_of(&scene, "x")), 0);
+            gyre_loop_call_at(scene.loop, deadlines[i], &handle, say_word, word_of(&scene, "x")),
+            0);
         cr_assert_eq(scene_run(&scene), 0);
         cr_assert_str_eq(scene.text, "x");
         cr_assert_eq(scene.waits, 1, "it was not waited for");

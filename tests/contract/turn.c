@@ -344,7 +344,8 @@ GYRE_TEST(turn, T45_running_flag_is_tested_after_the_timers_and_before_the_poll)
         cr_assert_eq(gyre_loop_call_at(scene.loop, 0, &handle, by_timer != 0 ? stop_loop : say_word,
                                        word_of(&scene, "first")),
                      0);
-        cr_assert_eq(gyre_loop_call_at(scene.loop, 1, &handle, say_word, word_of(&scene, "last")), 0);
+        cr_assert_eq(gyre_loop_call_at(scene.loop, 1, &handle, say_word, word_of(&scene, "last")),
+                     0);
         if (by_timer == 0)
             cr_assert_eq(gyre_loop_add_callback(scene.loop, stop_loop, NULL), 0);
         cr_assert_eq(gyre_loop_run(scene.loop), 0);

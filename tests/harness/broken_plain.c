@@ -26,6 +26,11 @@ static void *check_a_lie(void *arg)
     return arg;
 }
 
+static void *return_at_once(void *arg)
+{
+    return arg;
+}
+
 static void *add_without_lock(void *arg)
 {
     for (int i = 0; i < 10000; i++)
@@ -48,6 +53,10 @@ static void nothing(void)
     int status = -1;
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);
+
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, return_at_once, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
 static void number(void)

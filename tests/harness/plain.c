@@ -7,6 +7,7 @@
  */
 #include "harness/plain.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -146,6 +147,22 @@ const char *plain_backend(void)
     return name != NULL && name[0] != '\0' ? name : NULL;
 }
 
+static void *return_at_once(void *arg)
+{
+    return arg;
+}
+
+/* The thread sanitizer starts a thread of its own with our first one: not in a case, then. */
+static void start_sanitizer_thread(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, return_at_once, NULL) != 0) {
+        fprintf(stderr, "plain: no thread can be made\n");
+        exit(2);
+    }
+    pthread_join(thread, NULL);
+}
+
 static bool selected(const struct plain_case *test, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
@@ -208,6 +225,9 @@ int plain_main(int argc, char **argv, const struct plain_case *cases, size_t cou
         planned += selected(&cases[i], argc, argv);
     printf("1..%zu\n", planned);
     fflush(stdout); /* a forked child must not print it again */
+
+    if (PLAIN_TSAN)
+        start_sanitizer_thread();
 
     size_t number = 0;
     size_t passed = 0;

@@ -54,7 +54,7 @@ static int wait_in_scene(struct gyre_loop *loop, uint64_t timeout_ns, void *arg)
     return 0;
 }
 
-void net_open(struct net *net)
+static int open_loop(struct net *net, uint32_t queue_max)
 {
     struct gyre_loop_options options;
     memset(net, 0, sizeof(*net));
@@ -66,7 +66,23 @@ void net_open(struct net *net)
     options.wait = wait_in_scene;
     options.wait_arg = net;
     options.make_current = GYRE_CURRENT_NO;
-    cr_assert_eq(gyre_loop_create(&options, &net->loop), 0);
+    options.queue_max = queue_max;
+    return gyre_loop_create(&options, &net->loop);
+}
+
+void net_open(struct net *net)
+{
+    cr_assert_eq(open_loop(net, 0), 0);
+}
+
+void net_open_bounded(struct net *net, uint32_t queue_max)
+{
+    cr_assert_eq(open_loop(net, queue_max), 0);
+}
+
+bool net_try_open(struct net *net)
+{
+    return open_loop(net, 0) == 0;
 }
 
 void net_close(struct net *net)

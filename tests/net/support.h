@@ -37,6 +37,8 @@ struct net {
 
 /* A loop on this run's backend. */
 void net_open(struct net *net);
+void net_open_bounded(struct net *net, uint32_t queue_max);
+bool net_try_open(struct net *net);
 void net_close(struct net *net);
 
 /* Runs until nothing happens any more. */

@@ -265,13 +265,29 @@ static void echo_received(struct gyre_stream *stream, const void *data, size_t b
         gyre_stream_pause(stream);
 }
 
+static void closing_ended(struct gyre_stream *stream, int status, void *arg)
+{
+    (void)status;
+    (void)arg;
+    gyre_stream_close(stream);
+}
+
+static void closing_drained(struct gyre_stream *stream, void *arg)
+{
+    (void)arg;
+    gyre_stream_close(stream);
+}
+
+static const struct gyre_stream_events closing_events = {.ended = closing_ended,
+                                                         .drained = closing_drained};
+
 static void echo_ended(struct gyre_stream *stream, int status, void *arg)
 {
     (void)arg;
-    if (status == 0)
-        gyre_stream_finish(stream);
-    else
+    if (status != 0 || gyre_stream_finish(stream) == 0)
         gyre_stream_close(stream);
+    else
+        gyre_stream_bind(stream, &closing_events, NULL);
 }
 
 static void echo_drained(struct gyre_stream *stream, void *arg)
@@ -287,8 +303,7 @@ static int accept_echo(struct gyre_stream *stream, void *arg)
 {
     (void)arg;
     gyre_stream_bind(stream, &echo_events, NULL);
-    /* A finished echo whose peer is gone too is closed by its time. */
-    return gyre_stream_set_timeouts(stream, 0, UINT64_C(20) * 1000 * 1000 * 1000);
+    return 0;
 }
 
 struct session {

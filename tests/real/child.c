@@ -241,6 +241,22 @@ uint64_t child_cpu_ms(const struct child *child)
     return (user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
+unsigned child_descriptors(const struct child *child)
+{
+    char path[64];
+    unsigned count = 0;
+    DIR *directory;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)child->pid);
+    directory = opendir(path);
+    if (!CHECK(directory != NULL))
+        return 0;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
 uint64_t child_switches(const struct child *child, bool *ret_all_sleep)
 {
     char path[64], text[4096];

@@ -56,6 +56,7 @@ struct child_counters child_counters(const struct child *child);
 uint64_t child_resident_kib(const struct child *child);
 uint64_t child_resident_peak_kib(const struct child *child);
 uint64_t child_cpu_ms(const struct child *child);
+unsigned child_descriptors(const struct child *child);
 
 /*
  * Context switches of all its threads, and whether each sleeps. A thread that sleeps at two

@@ -79,6 +79,36 @@ reuses_one_connection() {
 }
 check "curl keeps its connection through the proxy" reuses_one_connection
 
+if grep -q '^0*1 ' /proc/net/if_inet6 2>/dev/null; then
+    listening "$programs/gyre-proxy" --listen '[::1]:0' --upstream "$origin"
+    check "curl through the proxy by IPv6" body_is "$body" "http://$address/"
+    listening "$programs/gyre-proxy" --listen '*:0' --upstream "$origin"
+    check "curl through the proxy at any address" body_is "$body" "http://127.0.0.1:${address##*:}/"
+else
+    skip "curl through the proxy by IPv6" "there is no IPv6"
+    skip "curl through the proxy at any address" "there is no IPv6"
+fi
+
+# The side that ends first keeps the port in TIME_WAIT; that must not keep the next proxy away.
+serves_again_at_once() {
+    local again=$1 pid
+    timeout 20 "$programs/gyre-proxy" --listen "$again" --upstream "$origin" >/dev/null 2>"$tap_scratch/again" &
+    pid=$!
+    for _ in $(seq 100); do
+        grep -q listening "$tap_scratch/again" && break
+        sleep 0.05
+    done
+    body_is "$body" "http://$again/" || { cat "$tap_scratch/again"; kill "$pid"; return 1; }
+    kill -INT "$pid"
+    wait "$pid"
+}
+listening "$programs/gyre-proxy" --listen 127.0.0.1:0 --upstream "$origin"
+again=$address again_pid=$started
+ask --output /dev/null -H 'Connection: close' "http://$again/"
+kill -INT "$again_pid"
+wait "$again_pid"
+check "a proxy starts again where one has just ended" serves_again_at_once "$again"
+
 large_is_whole() {
     local bytes
     bytes=$(ask "http://$large/" | tee "$tap_scratch/large" | wc -c)

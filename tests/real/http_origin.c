@@ -181,8 +181,9 @@ static long ask_and_end(const struct child *origin, unsigned count)
     return got;
 }
 
-/* The hard counts are those whose last answers fit the stream's buffer when the system's is full: then
- * the origin has nothing left to write when it sees the client's end, and must not close yet. */
+/* The hard counts are those whose last answers fit the stream's buffer when the system's is full:
+ * then the origin has nothing left to write when it sees the client's end, and must not close
+ * yet. */
 static void a_client_that_ends_early_still_gets_every_answer(void)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"

@@ -34,18 +34,20 @@ static void expect_text(int fd, const char *expected)
     CHECK_STR(text, expected);
 }
 
-/* Whether a client of the proxy gets to the origin and back. Pairs of clients that have gone may
- * come to the origin first. */
+/* Whether a client of the proxy gets to the origin and back; no: it is reset, or 5 s have passed.
+ * Pairs of clients that have gone may come to the origin first. */
 static bool is_served(const struct sockaddr_in *proxy, int listener)
 {
-    int client = flow_connect(proxy);
+    struct pollfd ready[2] = {{.fd = flow_connect(proxy), .events = POLLIN},
+                              {.fd = listener, .events = POLLIN}};
+    int client = ready[0].fd;
     char byte = 0;
     bool served = false;
 
     if (client < 0)
         return false;
-    CHECK(flow_put(client, "x", 1));
-    while (!served && flow_wait(listener, POLLIN, 5000)) {
+    (void)flow_put(client, "x", 1); /* fails when it is reset already */
+    while (!served && poll(ready, 2, 5000) > 0 && ready[0].revents == 0) {
         int origin = flow_accept(listener);
         served = flow_get(origin, &byte, 1) && byte == 'x' && flow_put(origin, "y", 1) &&
                  flow_get(client, &byte, 1) && byte == 'y';
@@ -95,6 +97,24 @@ static void the_next_upstream_is_tried_when_one_refuses(void)
         counters = child_counters(&proxy);
         CHECK_EQ(counters.accepted, 3 * ATTEMPTS);
         CHECK_EQ(counters.failed_connects, ATTEMPTS * (2 + 1 + 0)); /* by where the turn begins */
+    }
+    close(listener);
+}
+
+static void the_addresses_of_one_name_are_tried_in_turn(void)
+{
+    char text[32], named[40];
+    int listener = flow_listen(64, text); /* at 127.0.0.1 alone; the name may say ::1 first */
+    struct sockaddr_in address;
+    struct child proxy;
+
+    snprintf(named, sizeof(named), "localhost:%s", strrchr(text, ':') + 1);
+    if (child_start_proxy(&proxy, 0, named, no_arguments)) {
+        address = child_address(&proxy);
+        for (unsigned i = 0; i < ATTEMPTS; i++)
+            CHECK(is_served(&address, listener));
+        child_stop(&proxy);
+        CHECK_EQ(child_counters(&proxy).failed_connects, 0);
     }
     close(listener);
 }
@@ -223,7 +243,9 @@ static void without_descriptors_it_idles_and_then_serves_again(void)
     for (int i = 0; i < origins_count; i++)
         close(origins[i]);
     began = flow_now_ms();
-    CHECK(is_served(&address, listener));
+    /* A client that comes before the proxy has seen the ends may still be reset. */
+    while (!is_served(&address, listener) && flow_now_ms() - began < 2000)
+        continue;
     CHECK_LE(flow_now_ms() - began, 1000);
     child_stop(&proxy);
     CHECK_EQ(child_counters(&proxy).active, 0);
@@ -242,6 +264,10 @@ static void a_thousand_silent_pairs_cost_no_system_call(void)
     struct sockaddr_in address;
     struct child proxy;
 
+    if (plain_tsan()) {
+        close(listener);
+        PLAIN_SKIP("the thread sanitizer has a thread of its own, which does not sleep");
+    }
     if (!child_start_proxy(&proxy, 0, text, no_arguments)) {
         close(listener);
         return;
@@ -387,6 +413,7 @@ static void sigint_ends_at_once_also_while_it_drains(void)
 static const struct plain_case cases[] = {
     PLAIN_CASE(upstreams_are_taken_in_turn),
     PLAIN_CASE(the_next_upstream_is_tried_when_one_refuses),
+    PLAIN_CASE(the_addresses_of_one_name_are_tried_in_turn),
     PLAIN_CASE(a_client_is_reset_when_every_upstream_refuses),
     PLAIN_CASE(an_upstream_that_does_not_answer_is_given_up_in_time),
     PLAIN_CASE(a_silent_pair_is_closed_after_the_idle_timeout),

@@ -50,22 +50,6 @@ void crew_join(struct crew *crew)
         must(pthread_join(crew->members[i].thread, NULL), "pthread_join");
 }
 
-static void *end_at_once(void *arg)
-{
-    return arg;
-}
-
-/* The thread sanitizer starts a thread of its own with a program's first one. It is to be there
- * before the harness counts the threads of the first case. */
-__attribute__((constructor)) static void start_sanitizer(void)
-{
-    pthread_t thread;
-    if (!plain_tsan())
-        return;
-    must(pthread_create(&thread, NULL, end_at_once, NULL), "pthread_create");
-    must(pthread_join(thread, NULL), "pthread_join");
-}
-
 /* ---- loops ----------------------------------------------------------------------------------- */
 
 static struct gyre_loop *make(struct gyre_loop_options *options)

@@ -4,8 +4,8 @@
  *
  *   127.0.0.1:80   [::1]:80   [fe80::1%eth0]:80   host:80
  *   *:80           any address, of IPv6 and of IPv4; of IPv4 alone where there is no IPv6
- *   0.0.0.0:80     any address of IPv4; [::]:80 any of IPv6. Neither serves the other's, whatever the
- *                  system's default, so that both can be listened at side by side
+ *   0.0.0.0:80     any address of IPv4; [::]:80 any of IPv6. Neither serves the other's, whatever
+ *                  the system's default, so that both can be listened at side by side
  *   unix:/path     unix:@name (Linux's abstract names)
  *
  * An IPv4 peer of a socket for both is written as one of IPv4. A Unix peer without an address, the
