@@ -26,16 +26,15 @@
  */
 #include "parts.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <gyre/stream.h>
 
 /* The one place that changes a state, but for gyre__operation_deliver: the table's last row. */
 static void change(struct gyre__operation *operation, enum gyre__operation_state state)
 {
-    assert(state == GYRE__OP_ACTIVE ? operation->state == GYRE__OP_IDLE
+    GYRE__ASSERT(state == GYRE__OP_ACTIVE ? operation->state == GYRE__OP_IDLE
                                     : operation->state == GYRE__OP_ACTIVE);
-    assert(!operation->queued);
+    GYRE__ASSERT(!operation->queued);
     operation->state = (uint8_t)state;
 }
 
@@ -234,7 +233,7 @@ static int attach(struct gyre__channel *channel, struct gyre_loop *loop, int fd)
 static void submit(struct gyre__operation *operation, enum gyre__operation_kind kind,
                    gyre__operation_fn *fn)
 {
-    assert(operation->channel->close.state == GYRE__OP_IDLE);
+    GYRE__ASSERT(operation->channel->close.state == GYRE__OP_IDLE);
     change(operation, GYRE__OP_ACTIVE);
     operation->kind = (uint8_t)kind;
     operation->stopped = false;
@@ -245,7 +244,7 @@ static void submit(struct gyre__operation *operation, enum gyre__operation_kind 
 static void submit_accept(struct gyre__channel *channel, unsigned accepts_max,
                           gyre__operation_fn *fn)
 {
-    assert(accepts_max > 0);
+    GYRE__ASSERT(accepts_max > 0);
     channel->in.u.accepts_max = accepts_max;
     submit(&channel->in, GYRE__OP_ACCEPT, fn);
     want(&channel->in, GYRE_READ);

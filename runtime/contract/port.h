@@ -104,4 +104,11 @@ void gyre__port_write_log(const char *line);
 /* Ends the process, after a line that says why: for broken invariants. */
 _Noreturn void gyre__port_abort(const char *why);
 
+/* A fact that the caller is responsible for; looked at where NDEBUG is not defined. */
+#ifdef NDEBUG
+#define GYRE__ASSERT(fact) ((void)sizeof(fact))
+#else
+#define GYRE__ASSERT(fact) ((fact) ? (void)0 : gyre__port_abort("broken: " #fact))
+#endif
+
 #endif

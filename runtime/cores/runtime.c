@@ -117,8 +117,8 @@ static int run_teardown(struct gyre_loop *loop, int status, void *arg)
     return r;
 }
 
-/* Ends a loop's run. What the teardowns have posted to it is in its queue by now, or was in its door
- * when this turn began: the end is posted after all of that. The rest of the turn's callbacks run. */
+/* Ends a loop's run. What the teardowns have posted to it is in its queue by now, or was in its
+ * door when this turn began: the end is posted after all of that, and the turn is still run. */
 static int run_end(struct gyre_loop *loop, int status, void *arg)
 {
     (void)arg;

@@ -269,7 +269,8 @@ void gyre_loop_destroy(struct gyre_loop *loop)
         gyre__log(GYRE_LOG_ERROR, "gyre_loop_destroy: the loop is its runtime's to destroy");
         return;
     }
-    /* relaxed: inside run its end closes, in another's run the last release; else nobody is inside */
+    /* relaxed: inside run its end closes, in another's run the last release; else nobody is inside
+     * */
     if (gyre__loop_is_mine(loop))
         loop->destroyed = true;
     else if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == GYRE__NOBODY)

@@ -155,8 +155,8 @@ void gyre__loop_run_task(struct gyre_loop *loop, struct gyre_task *task, int sta
 
 /*
  * How a runtime posts. claim_room takes the room of `count` posts of a bounded loop, all or none;
- * post_claimed posts with it, and returns it if the loop has closed. post_exempt needs no room, so that
- * only a closed loop refuses it (-ESHUTDOWN).
+ * post_claimed posts with it, and returns it if the loop has closed. post_exempt needs no room, so
+ * that only a closed loop refuses it (-ESHUTDOWN).
  */
 bool gyre__loop_claim_room(struct gyre_loop *loop, size_t count);
 void gyre__loop_return_room(struct gyre_loop *loop, size_t count);

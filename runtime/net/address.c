@@ -2,8 +2,8 @@
 /*
  * address - see address.h.
  *
- * What the descriptors can parse is numeric and needs no resolver. Of the rest, whatever looks like a
- * numeric or Unix address and is none is refused here: a resolver might find a meaning for it
+ * What the descriptors can parse is numeric and needs no resolver. Of the rest, whatever looks like
+ * a numeric or Unix address and is none is refused here: a resolver might find a meaning for it
  * (getaddrinfo takes port 65537 for 1).
  */
 #include "net/address.h"

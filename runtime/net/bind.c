@@ -2,13 +2,13 @@
 /*
  * bind - the sockets of a listener: one a loop, or one for all.
  *
- * Ports    With SO_REUSEPORT, bound and listening in the order of the loops: the first chooses the port
- *          if 0 was asked for. Bound so, a second server of the same user joins silently; so a socket
- *          without it is bound first, to find out whether the address is served, and closed again.
- *          Two servers that begin in the same moment can both find it free.
- * Paths    The system refuses SO_REUSEPORT: one socket, a duplicate for each loop. A path that is in
- *          use is tried by connecting: if nobody listens, its server died and left the file, which
- *          goes. The permissions are set before listening: nobody gets in earlier.
+ * Ports    With SO_REUSEPORT, bound and listening in the order of the loops: the first chooses the
+ *          port if 0 was asked for. Bound so, a second server of the same user joins silently; so a
+ *          socket without it is bound first, to find out whether the address is served, and closed
+ *          again. Two servers that begin in the same moment can both find it free.
+ * Paths    The system refuses SO_REUSEPORT: one socket, a duplicate for each loop. A path that is
+ *          in use is tried by connecting: if nobody listens, its server died and left the file,
+ *          which goes. The permissions are set before listening: nobody gets in earlier.
  * Others   Abstract names, and systems without SO_REUSEPORT, share one socket likewise.
  */
 #include <gyre/error.h>

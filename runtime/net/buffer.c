@@ -4,8 +4,11 @@
  */
 #include "net/buffer.h"
 
-#include <assert.h>
 #include <string.h>
+
+#include "contract/port.h"
+
+#include "contract/port.h"
 
 size_t gyre__buffer_append(struct gyre__buffer *buffer, struct gyre__blocks *blocks,
                            const void *data, size_t bytes)
@@ -36,7 +39,7 @@ void gyre__buffer_compact(struct gyre__buffer *buffer)
 
 void gyre__buffer_consume(struct gyre__buffer *buffer, struct gyre__blocks *blocks, size_t bytes)
 {
-    assert(bytes <= gyre__buffer_bytes(buffer));
+    GYRE__ASSERT(bytes <= gyre__buffer_bytes(buffer));
     buffer->start += (uint32_t)bytes;
     if (buffer->start == buffer->end)
         gyre__buffer_clear(buffer, blocks);

@@ -10,8 +10,8 @@
  * One at a time, in the resolver's order: it puts what works first (RFC 6724), and racing them
  * (RFC 8305) is worth its sockets in a browser rather than in a server's upstream.
  *
- * The timer is armed even without a time limit: it is what tells a stream that waits for a name that the
- * loop closes.
+ * The timer is armed even without a time limit: it is what tells a stream that waits for a name
+ * that the loop closes.
  */
 #include "net/connect.h"
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inbound - the receiving direction of a stream: what comes, what is kept, and when to ask for more.
+ * inbound - the receiving direction of a stream: what comes, what is kept, and when to ask for
+ * more.
  *
- * Kept      Bytes that `received` does not use go into a buffer, and a receive is then limited to the
- *           room that it has left: nothing is ever taken from the system that there is no place for.
- * Steering  Whether to receive follows from the state of the stream (wants), and one function brings
- *           it about. Inside the receive's completion it waits for the end, so that a pause and a
- *           resume there cost nothing and the operation is stopped rather than cancelled.
+ * Kept      Bytes that `received` does not use go into a buffer, and a receive is then limited to
+ *           the room that it has left: nothing is ever taken from the system that there is no place
+ *           for.
+ * Steering  Whether to receive follows from the state of the stream (wants), and one function
+ *           brings it about. Inside the receive's completion it waits for the end, so that a pause
+ *           and a resume there cost nothing and the operation is stopped rather than cancelled.
  * Races     A receive that is being cancelled still completes. Until then nothing can be submitted;
- *           its completion steers again, so that a resume in between is not lost. The end that comes
- *           while the user has paused is not told; the next receive finds it again.
+ *           its completion steers again, so that a resume in between is not lost. The end that
+ *           comes while the user has paused is not told; the next receive finds it again.
  */
-#include <assert.h>
 #include <gyre/error.h>
 
 #include "loop/loop.h"
@@ -109,7 +110,7 @@ GYRE_ON_LOOP static size_t offer(struct gyre_stream *stream, const void *data, s
     stream->gathering = false;
     if (stream->out.block != NULL || stream->finishing)
         gyre__stream_flush(stream);
-    assert(used <= bytes);
+    GYRE__ASSERT(used <= bytes);
     return used < bytes ? used : bytes;
 }
 

@@ -2,8 +2,8 @@
 /*
  * listener - made, told to end, freed. See listener.h for who holds what.
  *
- * open   resolve, bind, then post a part to each loop. Only a loop that has closed refuses its part,
- *        and its loops close together: what was posted already is told to close again.
+ * open   resolve, bind, then post a part to each loop. Only a loop that has closed refuses its
+ *        part, and its loops close together: what was posted already is told to close again.
  * stop   stores the command, then posts it to each part. A part whose loop has closed has ended, or
  *        is about to.
  */
@@ -171,8 +171,8 @@ static int publish(struct gyre_listener *listener)
 static int check(struct gyre_loop *const loops[], unsigned count,
                  const struct gyre_listener_options *options, gyre_accept_fn *accept)
 {
-    if (count < 1 || count > GYRE_LOOPS_MAX || accept == NULL || options->size != sizeof(*options) ||
-        options->accepts_max == 0)
+    if (count < 1 || count > GYRE_LOOPS_MAX || accept == NULL ||
+        options->size != sizeof(*options) || options->accepts_max == 0)
         return -EINVAL;
     for (unsigned i = 1; i < count; i++) {
         if (loops[i]->backend->descriptors != loops[0]->backend->descriptors)

@@ -4,15 +4,15 @@
  *
  *   listener --parts--> [ part of loop 0 | part of loop 1 | ... ]     one allocation
  *
- * Part     Accepts on its loop: a socket of its own (SO_REUSEPORT), or a duplicate of the one that all
- *          share. It is made by the opener, posted to its loop, told once to stop or to close, and
- *          ends there; a loop that closes takes its part down by itself.
+ * Part     Accepts on its loop: a socket of its own (SO_REUSEPORT), or a duplicate of the one that
+ *          all share. It is made by the opener, posted to its loop, told once to stop or to close,
+ *          and ends there; a loop that closes takes its part down by itself.
  * Lifetime `open` counts the parts that have not ended: whoever brings it to 0 calls `done`.
- *          `holders` counts who may still touch the memory: the parts, the commands on their way, and
- *          calls from other threads. Two counts, for a command that finds its part gone is still in
- *          the loop's queue, and `done` must be called on a loop.
- * Fields   [I] set before the parts are posted, [o] the part's loop's, [a] atomic, [c] written before
- *          `command` is stored, read after it was found.
+ *          `holders` counts who may still touch the memory: the parts, the commands on their way,
+ *          and calls from other threads. Two counts, for a command that finds its part gone is
+ *          still in the loop's queue, and `done` must be called on a loop.
+ * Fields   [I] set before the parts are posted, [o] the part's loop's, [a] atomic, [c] written
+ *          before `command` is stored, read after it was found.
  */
 #ifndef GYRE_NET_LISTENER_H
 #define GYRE_NET_LISTENER_H
@@ -87,8 +87,8 @@ void gyre__listener_unlink(struct gyre_listener *listener);
 
 /* ---- bind.c ---------------------------------------------------------------------------------- */
 
-/* Makes the parts' sockets listen at listener->address, and puts there what the system made of it. On
- * failure the parts have no descriptor. */
+/* Makes the parts' sockets listen at listener->address, and puts there what the system made of it.
+ * On failure the parts have no descriptor. */
 int gyre__listener_bind(struct gyre_listener *listener);
 
 /* ---- part.c ---------------------------------------------------------------------------------- */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * outbound - the sending direction of a stream: written bytes, sent at once if the system takes them.
+ * outbound - the sending direction of a stream: written bytes, sent at once if the system takes
+ * them.
  *
- * Order     While a send operation is under way, or inside `received`, bytes are only appended to the
- *           buffer; otherwise the buffer and the new bytes go to the system together, in one call, and
- *           what it leaves is buffered and submitted. So the buffer never stands still outside of
- *           `received`: either it is empty, or an operation drains it.
+ * Order     While a send operation is under way, or inside `received`, bytes are only appended to
+ *           the buffer; otherwise the buffer and the new bytes go to the system together, in one
+ *           call, and what it leaves is buffered and submitted. So the buffer never stands still
+ *           outside of `received`: either it is empty, or an operation drains it.
  * Gathered  The answers to requests that came in one receive leave in one send (pipelining).
  * Errors    Never told inside write: they wait in `error`, for the receiving side to see its end.
  */
-#include <assert.h>
 #include <gyre/error.h>
 
 #include "loop/loop.h"
@@ -88,8 +88,8 @@ void gyre__stream_send(struct gyre_stream *stream)
 
 /* ---- the direct way -------------------------------------------------------------------------- */
 
-/* Sends what is buffered and then `data`, as far as the system takes it: how much of `data` left. An
- * error counts as all of it: it is told by `ended`. */
+/* Sends what is buffered and then `data`, as far as the system takes it: how much of `data` left.
+ * An error counts as all of it: it is told by `ended`. */
 GYRE_ON_LOOP static size_t send_now(struct gyre_stream *stream, const void *data, size_t bytes)
 {
     size_t waiting = gyre__buffer_bytes(&stream->out);
@@ -167,7 +167,7 @@ int gyre_stream_write(struct gyre_stream *stream, const void *data, size_t bytes
         if (stream->out.block == NULL && taken == 0)
             return -ENOMEM;
         if (stream->out.block == NULL)
-            gyre__stream_give_up(stream, -ENOMEM); /* no block, so that nothing would tell when to go on */
+            gyre__stream_give_up(stream, -ENOMEM); /* no block: nothing would tell when to go on */
         else
             stream->cut = true;
     }

@@ -5,14 +5,14 @@
  *   POSTED --> DETACHED <--> ACCEPTING <--> FULL     stop: ACCEPTING, FULL -> DRAINING
  *                                                    close, the loop's end: any -> CLOSING --> gone
  *
- * Full      An accept that fails for want of descriptors leaves its connection in the backlog, where
- *           a level-triggered poller would report it for ever. So the operation ends, and is submitted
- *           again after 10 ms, doubled each time up to 500. Each time the longest wait has passed, one
- *           connection is refused through the reserve descriptor.
- * Draining  New connections are steered away (a Unix socket's file is removed). The operation goes on
- *           for drain_ns, in which handshakes under way complete; then what is left is accepted until
- *           there is nothing. Where the system cannot steer away and new ones keep coming, or where
- *           descriptors are short, that takes drain_ns once more at most.
+ * Full      An accept that fails for want of descriptors leaves its connection in the backlog,
+ *           where a level-triggered poller would report it for ever. So the operation ends, and is
+ *           submitted again after 10 ms, doubled each time up to 500. Each time the longest wait
+ *           has passed, one connection is refused through the reserve descriptor.
+ * Draining  New connections are steered away (a Unix socket's file is removed). The operation goes
+ *           on for drain_ns, in which handshakes under way complete; then what is left is accepted
+ *           until there is nothing. Where the system cannot steer away and new ones keep coming, or
+ *           where descriptors are short, that takes drain_ns once more at most.
  */
 #include <gyre/error.h>
 

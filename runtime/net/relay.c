@@ -2,20 +2,21 @@
 /*
  * relay - two streams joined: what one receives, the other sends.
  *
- *   streams[0] --- direction 0 ---> streams[1]        of direction d, the bytes come from streams[d]
- *   streams[0] <--- direction 1 --- streams[1]        and wait in the `out` of streams[!d]
+ *   streams[0] --- direction 0 ---> streams[1]      the bytes of direction d come from streams[d]
+ *   streams[0] <--- direction 1 --- streams[1]      and wait in the `out` of streams[!d]
  *
- * Usual    A completed receive is sent from the loop's receive buffer, directly: one receive and one
- *          send a chunk, no copy, no allocation, no change of interest. What the system does not take
- *          is copied into a block, the receive stops, and goes on when the block has drained.
+ * Usual    A completed receive is sent from the loop's receive buffer, directly: one receive and
+ *          one send a chunk, no copy, no allocation, no change of interest. What the system does
+ *          not take is copied into a block, the receive stops, and goes on when the block has
+ *          drained.
  * End      0 from one side: once its bytes have left, the other side is finished. Both: done.
  * Failure  The side that fails first gets nothing more. What it had sent before is still read, to
  *          its end, and sent on; then the other side is reset. A reset discards what the system
  *          has not delivered, so it waits for that, 50 ms at most: a reset must arrive within 100.
- * States   WAITING -> RUNNING -> LINGERING -> DONE; RUNNING -> DOOMED -> DONE when it would have ended
- *          inside the call that made it.
- * Lifetime The user's functions (progress, done) may cancel the relay and run the loop: the memory goes
- *          with the last of the calls into this file (`depth`).
+ * States   WAITING -> RUNNING -> LINGERING -> DONE; RUNNING -> DOOMED -> DONE when it would have
+ *          ended inside the call that made it.
+ * Lifetime The user's functions (progress, done) may cancel the relay and run the loop: the memory
+ *          goes with the last of the calls into this file (`depth`).
  */
 #include "net/relay.h"
 

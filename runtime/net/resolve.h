@@ -7,8 +7,8 @@
  * Why       A thread costs some 20 us, a lookup hundreds: a pool would save nothing yet. A later
  *           executor, with its own bound and queue, takes this over.
  * Lifetime  Two hold a lookup: the loop's side until the answer or the cancel, the thread until its
- *           post is taken or refused. The last one frees it. Only the loop's side knows of a cancel: a
- *           thread inside a resolver cannot be stopped.
+ *           post is taken or refused. The last one frees it. Only the loop's side knows of a
+ *           cancel: a thread inside a resolver cannot be stopped.
  * Threads   start, cancel, and the answer: the loop's.
  */
 #ifndef GYRE_NET_RESOLVE_H

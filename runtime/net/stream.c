@@ -10,7 +10,6 @@
  */
 #include "net/stream.h"
 
-#include <assert.h>
 #include <gyre/error.h>
 
 #include "loop/loop.h"
@@ -66,7 +65,8 @@ int gyre__stream_accepted(struct gyre_loop *loop, int fd, struct gyre_stream **r
     struct gyre_stream *stream = gyre__stream_create(loop);
     if (stream == NULL)
         return -ENOMEM;
-    /* Without it a reply waits for the peer's delayed acknowledgement; a failure costs only that. */
+    /* Without it a reply waits for the peer's delayed acknowledgement; a failure costs only that.
+     * */
     (void)loop->backend->descriptors->set_option(fd, GYRE__SOCKET_NODELAY, 1);
     int r = gyre__stream_attach(stream, fd);
     if (r != 0) {
@@ -121,7 +121,7 @@ void gyre__stream_detach(struct gyre_stream *stream)
 
 void gyre__stream_enter(struct gyre_stream *stream)
 {
-    assert(stream->depth < UINT8_MAX);
+    GYRE__ASSERT(stream->depth < UINT8_MAX);
     stream->depth++;
 }
 
@@ -172,7 +172,7 @@ void gyre__stream_dispose(struct gyre_stream *stream, bool reset)
     if (stream->state < GYRE__STREAM_FAILED)
         still(stream);
     stream->state = GYRE__STREAM_CLOSED;
-    if (stream->attached && reset && stream->channel.fd >= 0) /* a failure leaves an ordinary close */
+    if (stream->attached && reset && stream->channel.fd >= 0) /* else an ordinary close */
         (void)stream->channel.descriptors->set_option(stream->channel.fd,
                                                       GYRE__SOCKET_LINGER_RESET, 1);
     gyre__stream_detach(stream);

@@ -2,21 +2,22 @@
 /*
  * stream - the struct, and what the parts of net may do with a stream.
  *
- * What     A stream is a channel, a buffer for each direction, and who gets its events. inbound.c and
- *          outbound.c are its two directions; connect.c opens one; a relay takes two over.
- * States   CONNECTING -> OPEN -> FAILED -> CLOSED, each but the last may be left out. Events come in
- *          CONNECTING and OPEN alone; FAILED is entered before `ended` is called with the error.
+ * What     A stream is a channel, a buffer for each direction, and who gets its events. inbound.c
+ *          and outbound.c are its two directions; connect.c opens one; a relay takes two over.
+ * States   CONNECTING -> OPEN -> FAILED -> CLOSED, each but the last may be left out. Events come
+ *          in CONNECTING and OPEN alone; FAILED is entered before `ended` is called with the error.
  * Lifetime The memory lives until three things are over: the user's hold (CLOSED), the channel
- *          (`attached`), and the calls into the user's functions that stand on the stack (`depth`: a
- *          function may close the stream, and run the loop as well).
+ *          (`attached`), and the calls into the user's functions that stand on the stack (`depth`:
+ *          a function may close the stream, and run the loop as well).
  * Later    Nothing is called inside a call of the user's that is not `received` itself. A nudge, a
  *          receive that is cancelled at once, has the stream come by in the next turn instead; it
  *          costs no memory and, since interest is lazy, no system call.
  * Errors   An error found while sending waits in `error` until the receiving side has seen its end:
  *          what the peer sent before it went is still delivered (a server's early answer, say).
  * Seam     What TLS will put itself between is few calls: receive and cancel in inbound.c, send in
- *          outbound.c, finish in outbound.c, close in stream.c, and the direct send of relay.c. A table
- *          for them now would be a call through a pointer for each chunk, and nobody to fill it.
+ *          outbound.c, finish in outbound.c, close in stream.c, and the direct send of relay.c. A
+ *          table for them now would be a call through a pointer for each chunk, and nobody to fill
+ *          it.
  */
 #ifndef GYRE_NET_STREAM_H
 #define GYRE_NET_STREAM_H

@@ -61,9 +61,8 @@ static int fire(struct gyre_loop *loop, int status, void *arg)
     uint64_t now = gyre_loop_now_ns(loop);
     if (waits_to_write(stream))
         look_at_send(stream, now);
-    bool late = (reads(stream) && now >= gyre__deadline(timeouts->read_at, timeouts->read_ns)) ||
-                (waits_to_write(stream) && now >= gyre__deadline(timeouts->write_at, timeouts->write_ns));
-    if (late)
+    if ((reads(stream) && now - timeouts->read_at >= timeouts->read_ns) ||
+        (waits_to_write(stream) && now - timeouts->write_at >= timeouts->write_ns))
         gyre__stream_fail(stream, -ETIMEDOUT);
     else
         arm(stream, now);

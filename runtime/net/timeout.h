@@ -4,8 +4,10 @@
  *
  * What     One timer for both. What moves only notes the turn's time; the timer finds out when it
  *          fires, and is armed again for what is left.
- * Progress A send under way completes when all of it has left. What has left of it meanwhile is read
- *          off the operation an eighth of the timeout apart, which is how late a write timeout may be.
+ * Progress A send under way completes when all of it has left. What has left of it meanwhile is
+ * read
+ *          off the operation an eighth of the timeout apart, which is how late a write timeout may
+ *          be.
  */
 #ifndef GYRE_NET_TIMEOUT_H
 #define GYRE_NET_TIMEOUT_H

@@ -292,6 +292,37 @@ GYRE_TEST(close, T66c_destroy_inside_a_run_is_left_to_its_end)
     }
 }
 
+static void *destroy_here(void *arg)
+{
+    gyre_loop_destroy(arg);
+    return NULL;
+}
+
+static int destroy_elsewhere(struct gyre_loop *loop, int status, void *arg)
+{
+    pthread_t thread;
+    (void)status;
+    if (pthread_create(&thread, NULL, destroy_here, loop) != 0)
+        return -EAGAIN;
+    (void)pthread_join(thread, NULL); /* it exists */
+    say(arg, "destroyed");
+    return gyre_loop_stop(loop);
+}
+
+GYRE_TEST(close, T66c_destroy_by_another_thread_leaves_the_close_to_the_last_release)
+{
+    struct scene scene;
+    unsigned before = count_descriptors();
+    scene_open(&scene);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, destroy_elsewhere, &scene), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "ran")), 0);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 5, &handle, say_word, word_of(&scene, "timer")),
+                 0);
+    cr_assert_eq(gyre_loop_run(scene.loop), 0);
+    cr_assert_str_eq(scene.text, "destroyed ran timer!");
+    cr_assert_eq(count_descriptors(), before);
+}
+
 /* ---- T66d ------------------------------------------------------------------------------------ */
 
 GYRE_TEST(close, T66d_closed_loop_refuses_and_is_otherwise_harmless)

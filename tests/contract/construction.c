@@ -231,6 +231,20 @@ GYRE_TEST(construction, T7_creation_without_memory_leaves_nothing_behind)
     cr_assert_eq(memory.blocks, 0);
 }
 
+/* The instance stays, so this test looks after its descriptors by itself. */
+Test(construction, T12_instance_that_cannot_be_made_is_null_and_can_be_made_later)
+{
+    struct fillers fillers;
+    fill_up(&fillers, 0);
+    struct gyre_loop *current = gyre_loop_current();
+    struct gyre_loop *instance = gyre_loop_instance();
+    unfill(&fillers);
+    cr_assert_null(current);
+    cr_assert_null(instance);
+    cr_assert_not_null(gyre_loop_current());
+    cr_assert_eq(gyre_loop_current(), gyre_loop_instance());
+}
+
 static void wrong_size(struct gyre_loop_options *options)
 {
     options->size = sizeof(*options) - 1;

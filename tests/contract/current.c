@@ -318,6 +318,30 @@ GYRE_TEST(current, T14_current_loop_that_another_thread_closed_does_not_dangle)
     cr_assert_leq(memory.blocks, 2, "the loop is freed; this thread's cache of a node may stay");
 }
 
+static void *leave_to_the_end(void *arg)
+{
+    struct word *words = arg;
+    struct gyre_loop *loop = open_loop();
+    gyre_loop_make_current(loop);
+    words[0].result = gyre_loop_add_callback(loop, say_word, &words[0]);
+    words[1].result = gyre_loop_post_call_at(loop, 0, say_word, &words[1]);
+    gyre_loop_release(loop); /* the thread's own reference is the last now */
+    return NULL;
+}
+
+GYRE_TEST(current, T14_last_reference_may_be_that_of_a_thread_that_ends)
+{
+    struct memory_count memory = {0};
+    count_memory(&memory);
+    struct scene scene = {.used = 0};
+    struct word words[] = {{&scene, "callback", -1}, {&scene, "call", -1}};
+    on_thread(leave_to_the_end, words);
+    cr_assert_eq(words[0].result, 0);
+    cr_assert_eq(words[1].result, 0);
+    cr_assert_str_eq(scene.text, "callback! call!");
+    cr_assert_eq(memory.blocks, 0);
+}
+
 static void *make_current_and_end(void *arg)
 {
     gyre_loop_make_current(arg);

@@ -405,6 +405,25 @@ GYRE_TEST(timers, T81d_budget_cuts_keep_the_order_and_lose_none)
     scene_close(&scene);
 }
 
+GYRE_TEST(timers, T81e_posted_call_that_cannot_be_armed_is_cancelled)
+{
+    struct memory_count memory = {0};
+    struct log_record log;
+    count_memory(&memory);
+    record_log(&log);
+    struct scene scene;
+    scene_open(&scene);
+    cr_assert_eq(gyre_loop_post_call_at(scene.loop, 0, say_word, word_of(&scene, "call")), 0);
+    memory.fail_at = 1;
+    cr_assert_eq(scene_run(&scene), 0);
+    cr_assert_str_eq(scene.text, "call!", "it was accepted, so it is called once");
+    cr_assert_not_null(strstr(log.line, "ENOMEM"), "%s", log.line);
+    cr_assert_eq(gyre_loop_post_call_at(scene.loop, 0, say_word, word_of(&scene, "call")), -ENOMEM);
+    scene_close(&scene);
+    cr_assert_str_eq(scene.text, "call!");
+    cr_assert_eq(memory.blocks, 0);
+}
+
 static void *post_call(void *arg)
 {
     struct word *word = arg;

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 struct gyre_runtime_options test_options(unsigned loops)
 {
@@ -89,4 +91,39 @@ int test_wait_for(struct gyre_loop *loop, int status, void *arg)
     if (status == 0)
         test_wait(arg);
     return 0;
+}
+
+int test_note_setup(struct gyre_loop *loop, unsigned index, void *arg)
+{
+    struct test_seen *seen = arg;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/task/%d/comm", gettid());
+    FILE *file = fopen(path, "re");
+    if (file != NULL && fgets(seen->loop[index].name, sizeof(seen->loop[index].name), file) != NULL)
+        seen->loop[index].name[strcspn(seen->loop[index].name, "\n")] = '\0';
+    if (file != NULL)
+        fclose(file);
+    sched_getaffinity(0, sizeof(cpu_set_t), &seen->loop[index].cpus);
+    seen->loop[index].thread = gettid();
+    seen->loop[index].is_current = gyre_loop_current_or_null() == loop;
+    seen->loop[index].right_loop = gyre_runtime_loop(seen->runtime, index) == loop;
+    seen->loop[index].setups++;
+    atomic_fetch_add_explicit(&seen->setups, 1, memory_order_acq_rel);
+    return 0;
+}
+
+int test_note_teardown(struct gyre_loop *loop, unsigned index, void *arg)
+{
+    struct test_seen *seen = arg;
+    (void)loop;
+    seen->loop[index].teardowns += gettid() == seen->loop[index].thread;
+    atomic_fetch_add_explicit(&seen->teardowns, 1, memory_order_acq_rel);
+    return 0;
+}
+
+struct gyre_runtime *test_noting_runtime(struct test_seen *seen)
+{
+    memset(seen, 0, sizeof(*seen));
+    seen->runtime = test_runtime(TEST_LOOPS, test_note_setup, test_note_teardown, seen);
+    return seen->runtime;
 }

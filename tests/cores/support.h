@@ -7,7 +7,9 @@
 #define GYRE_TEST_CORES_SUPPORT_H
 
 #include <stdatomic.h>
+#include <sched.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <gyre/runtime.h>
 
@@ -43,6 +45,33 @@ int test_wait_for(struct gyre_loop *loop, int status, void *arg);
 
 /* Waits until `*flag` is true; the time limit is ctest's. */
 void test_wait(const _Atomic bool *flag);
+
+enum {
+    TEST_LOOPS = 4
+};
+
+/* What the setup and the teardown of each loop saw. */
+struct test_seen {
+    struct gyre_runtime *runtime;
+    struct {
+        unsigned setups;
+        unsigned teardowns;
+        pid_t thread;
+        char name[32];
+        cpu_set_t cpus;
+        bool is_current;
+        bool right_loop;
+        struct test_calls posts;
+    } loop[TEST_LOOPS];
+    _Atomic unsigned setups;
+    _Atomic unsigned teardowns;
+};
+
+int test_note_setup(struct gyre_loop *loop, unsigned index, void *arg);
+int test_note_teardown(struct gyre_loop *loop, unsigned index, void *arg);
+
+/* A runtime of TEST_LOOPS loops with these two, and with `seen`, cleared, as their arg. */
+struct gyre_runtime *test_noting_runtime(struct test_seen *seen);
 
 static inline unsigned test_load(const _Atomic unsigned *number)
 {

@@ -25,8 +25,8 @@ static int begin(struct user *user, const char *address, uint64_t timeout_ns)
     gyre_connect_options_init(&options);
     cr_assert_eq(options.timeout_ns, 10 * SECOND_NS);
     options.timeout_ns = timeout_ns;
-    int r = gyre_stream_connect(user->net->loop, address, &options, &user->stream, &user_events,
-                                user);
+    int r =
+        gyre_stream_connect(user->net->loop, address, &options, &user->stream, &user_events, user);
     cr_assert_str_eq(user->text, "", "never inside the call");
     return r;
 }
@@ -116,9 +116,11 @@ GYRE_TEST(connect, reaches_unix_sockets)
 GYRE_TEST(connect, refuses_what_is_no_address)
 {
     static const char *const wrong[] = {
-        "",           "80",       ":80",        "localhost",   "localhost:",  "127.0.0.1",
-        "1.2.3.4:99999", "1.2.3:80", "[::1]",   "[::1:80",     "[zz]:80",     "unix:",
-        "a b:80",     "host:80:", "host:-1",    "host:65536",  "*",           "1.2.3.4.5:80",
+        "",           "80",           ":80",           "localhost",
+        "localhost:", "127.0.0.1",    "1.2.3.4:99999", "1.2.3:80",
+        "[::1]",      "[::1:80",      "[zz]:80",       "unix:",
+        "a b:80",     "host:80:",     "host:-1",       "host:65536",
+        "*",          "1.2.3.4.5:80",
     };
     struct net net;
     struct user user = {.net = &net};
@@ -292,8 +294,8 @@ static int fake_resolve(const char *host, const char *port, char ret_texts[][GYR
                         unsigned *ret_count)
 {
     const struct gyre__port *native = gyre__port_native();
-    atomic_fetch_add(&lookups, 1);
-    while (atomic_load(&gate_closed) != 0)
+    atomic_fetch_add_explicit(&lookups, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&gate_closed, memory_order_seq_cst) != 0)
         native->park(&gate_closed, 1);
     cr_assert(strcmp(host, "some-host") == 0 && strcmp(port, "http") == 0);
     for (unsigned i = 0; i < answers_count; i++)
@@ -304,7 +306,7 @@ static int fake_resolve(const char *host, const char *port, char ret_texts[][GYR
 
 static void set_gate(bool closed)
 {
-    atomic_store(&gate_closed, closed);
+    atomic_store_explicit(&gate_closed, closed, memory_order_seq_cst);
     if (!closed)
         gyre__port_native()->unpark(&gate_closed);
 }
@@ -318,7 +320,7 @@ static void use_fake(struct net *net)
     net->loop->port = &fake;
     answers_count = 0;
     answers_status = 0;
-    atomic_store(&gate_closed, 0);
+    atomic_store_explicit(&gate_closed, 0, memory_order_seq_cst);
 }
 
 GYRE_TEST(connect, tries_addresses_in_turn)
@@ -402,7 +404,7 @@ GYRE_TEST(connect, loop_may_close_during_a_lookup)
     struct user *user = user_new(&net);
     cr_assert_eq(begin(user, "some-host:http", 0), 0);
     net_settle(&net);
-    while (atomic_load(&lookups) == 0)
+    while (atomic_load_explicit(&lookups, memory_order_seq_cst) == 0)
         ;
     net_close(&net);
     cr_assert_str_eq(user->text, "e-125");

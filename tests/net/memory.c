@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Net without memory: each allocation fails once, then two thirds of them, and nothing is lost, hangs or
- * is touched after its end. And a bounded loop that is full, which must still be told what matters.
+ * Net without memory: each allocation fails once, then two thirds of them, and nothing is lost,
+ * hangs or is touched after its end. And a bounded loop that is full, which must still be told what
+ * matters.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -125,7 +126,8 @@ static int on_accept(struct gyre_stream *stream, void *arg)
     return 0;
 }
 
-/* A listener, a client that talks, a connect, a relay between the two with a reader that is slow. */
+/* A listener, a client that talks, a connect, a relay between the two with a reader that is slow.
+ * */
 static void serve_client(struct day *day, int upstream, const char *upstream_address)
 {
     struct gyre_listener *listener;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sentences of gyre/stream.h about relays: bytes, back-pressure, ends, resets, idleness, cancel.
+ * The sentences of gyre/stream.h about relays: bytes, back-pressure, ends, resets, idleness,
+ * cancel.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 static char big[4 * GYRE_STREAM_BUFFER];
 
-/* Two streams joined, and the outer ends of their pairs: what goes into fds[0] comes out at fds[1]. */
+/* Two streams joined, and the outer ends of their pairs: what goes into fds[0] comes out at fds[1].
+ * */
 struct joined {
     struct net *net;
     struct gyre_stream *streams[2];

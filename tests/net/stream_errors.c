@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sentences of gyre/stream.h about what ends a stream: resets, timeouts, the loop's end, misuse.
+ * The sentences of gyre/stream.h about what ends a stream: resets, timeouts, the loop's end,
+ * misuse.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * support - what the tests of net share: a loop in virtual time, pairs of sockets with a stream on one
- * end, and events that are written down.
+ * support - what the tests of net share: a loop in virtual time, pairs of sockets with a stream on
+ * one end, and events that are written down.
  *
- * Scene    A loop whose clock only its waits move. net_settle runs it until two polls in a row bring
- *          nothing; net_pass does the same and lets so much time pass. Pairs of Unix sockets deliver
- *          inside the call that sends, so that a scene of them has settled when it says so.
- * TCP      Delivers a moment later. net_until runs the scene until a number is no longer 0, at about the
- *          pace of real time; the time limit is ctest's.
- * Record   Each event appends a word: "o" opened, "r5" 5 bytes received, "e0" and "e-104" ended, "d"
- *          drained. What was used of the bytes is kept in `bytes`.
+ * Scene    A loop whose clock only its waits move. net_settle runs it until two polls in a row
+ *          bring nothing; net_pass does the same and lets so much time pass. Pairs of Unix sockets
+ *          deliver inside the call that sends, so that a scene of them has settled when it says so.
+ * TCP      Delivers a moment later. net_until runs the scene until a number is no longer 0, at
+ *          about the pace of real time; the time limit is ctest's.
+ * Record   Each event appends a word: "o" opened, "r5" 5 bytes received, "e0" and "e-104" ended,
+ *          "d" drained. What was used of the bytes is kept in `bytes`.
  */
 #ifndef GYRE_TEST_NET_SUPPORT_H
 #define GYRE_TEST_NET_SUPPORT_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Net on several loops at once: listeners ended from any thread, names looked up while loops close, and
- * a proxy whose clients count every byte. A plain program, so that the thread sanitizer sees it.
+ * Net on several loops at once: listeners ended from any thread, names looked up while loops close,
+ * and a proxy whose clients count every byte. A plain program, so that the thread sanitizer sees
+ * it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -62,13 +63,13 @@ static int dial(const char *address)
 /* A word that a loop sets and a thread waits for. */
 static void set_word(_Atomic uint32_t *word, uint32_t value)
 {
-    atomic_store(word, value);
+    atomic_store_explicit(word, value, memory_order_seq_cst);
     gyre__port_native()->unpark(word);
 }
 
 static void await_word(_Atomic uint32_t *word)
 {
-    while (atomic_load(word) == 0)
+    while (atomic_load_explicit(word, memory_order_seq_cst) == 0)
         gyre__port_native()->park(word, 0);
 }
 
@@ -105,10 +106,11 @@ static void *be_client(void *arg)
         char byte;
         int fd = dial(clients->address);
         if (fd < 0) {
-            atomic_fetch_add(&clients->refused, 1);
+            atomic_fetch_add_explicit(&clients->refused, 1, memory_order_seq_cst);
             return NULL;
         }
-        atomic_fetch_add(recv(fd, &byte, 1, 0) == 1 ? &clients->answered : &clients->lost, 1);
+        atomic_fetch_add_explicit(recv(fd, &byte, 1, 0) == 1 ? &clients->answered : &clients->lost,
+                                  1, memory_order_seq_cst);
         close(fd);
     }
 }
@@ -126,15 +128,15 @@ static void stop_under_load_loses_no_connection(void)
     CHECK_EQ(gyre_runtime_start(runtime), 0);
     for (int i = 0; i < CLIENTS; i++)
         CHECK_EQ(pthread_create(&threads[i], NULL, be_client, &clients), 0);
-    while (atomic_load(&clients.answered) < 500)
+    while (atomic_load_explicit(&clients.answered, memory_order_seq_cst) < 500)
         sched_yield();
     gyre_listener_stop(listener, on_stopped, &stopped);
     await_word(&stopped);
-    CHECK_EQ(atomic_load(&stopped), 1);
+    CHECK_EQ(atomic_load_explicit(&stopped, memory_order_seq_cst), 1);
     for (int i = 0; i < CLIENTS; i++)
         pthread_join(threads[i], NULL);
-    CHECK_EQ(atomic_load(&clients.lost), 0);
-    CHECK_EQ(atomic_load(&clients.refused), CLIENTS);
+    CHECK_EQ(atomic_load_explicit(&clients.lost, memory_order_seq_cst), 0);
+    CHECK_EQ(atomic_load_explicit(&clients.refused, memory_order_seq_cst), CLIENTS);
     gyre_runtime_destroy(runtime);
 }
 
@@ -149,9 +151,8 @@ static void runtime_that_stops_takes_its_listeners_down(void)
     gyre_listener_stop(listener, on_stopped, &stopped);
     gyre_runtime_stop(runtime);
     CHECK_EQ(gyre_runtime_join(runtime), 0);
-    CHECK_NE(atomic_load(&stopped), 0);
-    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL),
-             -ESHUTDOWN);
+    CHECK_NE(atomic_load_explicit(&stopped, memory_order_seq_cst), 0);
+    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL), -ESHUTDOWN);
     gyre_runtime_destroy(runtime);
 
     runtime = make_runtime(2, NULL, NULL); /* and one that never began */
@@ -167,8 +168,7 @@ static void *open_and_end(void *arg)
         char address[GYRE_ADDRESS_MAX];
         char byte;
         _Atomic uint32_t ended = 0;
-        if (!CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL),
-                      0))
+        if (!CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL), 0))
             return NULL;
         CHECK_EQ(gyre_listener_address(listener, address, sizeof(address)), 0);
         int fd = dial(address);
@@ -176,7 +176,7 @@ static void *open_and_end(void *arg)
         close(fd);
         gyre_listener_close(listener, on_stopped, &ended);
         await_word(&ended);
-        CHECK_EQ(atomic_load(&ended), 1);
+        CHECK_EQ(atomic_load_explicit(&ended, memory_order_seq_cst), 1);
     }
     return NULL;
 }
@@ -199,7 +199,7 @@ static _Atomic unsigned begun, over;
 
 static void count_and_close(struct gyre_stream *stream)
 {
-    atomic_fetch_add(&over, 1);
+    atomic_fetch_add_explicit(&over, 1, memory_order_seq_cst);
     gyre_stream_close(stream);
 }
 
@@ -226,7 +226,7 @@ static int connect_by_name(struct gyre_loop *loop, unsigned index, void *arg)
         int r = gyre_stream_connect(loop, arg, NULL, &stream, &count_events, NULL);
         CHECK(r == 0 || r == -EAGAIN);
         if (r == 0)
-            atomic_fetch_add(&begun, 1);
+            atomic_fetch_add_explicit(&begun, 1, memory_order_seq_cst);
     }
     return 0;
 }
@@ -241,7 +241,8 @@ static void loops_may_close_while_names_are_looked_up(void)
             sched_yield();
         gyre_runtime_destroy(runtime);
     }
-    CHECK_EQ(atomic_load(&over), atomic_load(&begun));
+    CHECK_EQ(atomic_load_explicit(&over, memory_order_seq_cst),
+             atomic_load_explicit(&begun, memory_order_seq_cst));
 }
 
 /* ---- a proxy --------------------------------------------------------------------------------- */
@@ -317,7 +318,8 @@ static void session_done(struct gyre_loop *loop, const struct gyre_relay_result 
 {
     struct session *session = arg;
     (void)loop;
-    atomic_fetch_add(result->status == 0 ? &session->proxy->done : &session->proxy->failed, 1);
+    atomic_fetch_add_explicit(result->status == 0 ? &session->proxy->done : &session->proxy->failed,
+                              1, memory_order_seq_cst);
     free(session);
 }
 
@@ -325,7 +327,7 @@ static void session_progress(void *arg, int direction, size_t bytes)
 {
     struct session *session = arg;
     (void)direction;
-    atomic_fetch_add(&session->proxy->relayed, bytes);
+    atomic_fetch_add_explicit(&session->proxy->relayed, bytes, memory_order_seq_cst);
 }
 
 static void back_opened(struct gyre_stream *stream, void *arg)
@@ -335,16 +337,16 @@ static void back_opened(struct gyre_stream *stream, void *arg)
     gyre_relay_options_init(&options);
     options.idle_ns = UINT64_C(30) * 1000 * 1000 * 1000;
     options.progress = session_progress;
-    CHECK_EQ(gyre_stream_relay(session->front, stream, &options, &session->relay, session_done,
-                               session),
-             0);
+    CHECK_EQ(
+        gyre_stream_relay(session->front, stream, &options, &session->relay, session_done, session),
+        0);
 }
 
 static void back_ended(struct gyre_stream *stream, int status, void *arg)
 {
     struct session *session = arg;
     CHECK(status < 0);
-    atomic_fetch_add(&session->proxy->failed, 1);
+    atomic_fetch_add_explicit(&session->proxy->failed, 1, memory_order_seq_cst);
     gyre_stream_close(stream);
     gyre_stream_reset(session->front);
     free(session);
@@ -400,7 +402,7 @@ static void *use_proxy(void *arg)
 {
     static _Atomic unsigned numbers;
     struct proxy *proxy = arg;
-    unsigned seed = atomic_fetch_add(&numbers, 1) * 7919 + 1;
+    unsigned seed = atomic_fetch_add_explicit(&numbers, 1, memory_order_seq_cst) * 7919 + 1;
     for (int i = 0; i < (plain_tsan() ? 15 : 60); i++) {
         seed = seed * 1103515245 + 12345;
         size_t length = (seed >> 8) % 600000;
@@ -410,7 +412,8 @@ static void *use_proxy(void *arg)
         if (!CHECK_GE(fd, 0))
             return NULL;
         if (CHECK(exchange(fd, length + 1, reset ? length / 2 : SIZE_MAX)))
-            atomic_fetch_add(reset ? &proxy->resets : &proxy->matched, 1);
+            atomic_fetch_add_explicit(reset ? &proxy->resets : &proxy->matched, 1,
+                                      memory_order_seq_cst);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
         close(fd);
     }
@@ -436,12 +439,17 @@ static void proxy_on_three_loops_keeps_bytes_whole(void)
     gyre_listener_stop(front, on_stopped, &stopped);
     await_word(&stopped);
     gyre_listener_close(echo, NULL, NULL);
-    while (atomic_load(&proxy.done) + atomic_load(&proxy.failed) <
-           atomic_load(&proxy.matched) + atomic_load(&proxy.resets))
+    while (atomic_load_explicit(&proxy.done, memory_order_seq_cst) +
+               atomic_load_explicit(&proxy.failed, memory_order_seq_cst) <
+           atomic_load_explicit(&proxy.matched, memory_order_seq_cst) +
+               atomic_load_explicit(&proxy.resets, memory_order_seq_cst))
         sched_yield();
-    CHECK_EQ(atomic_load(&proxy.done), atomic_load(&proxy.matched));
-    CHECK_EQ(atomic_load(&proxy.failed), atomic_load(&proxy.resets));
-    plain_note("%llu bytes relayed", (unsigned long long)atomic_load(&proxy.relayed));
+    CHECK_EQ(atomic_load_explicit(&proxy.done, memory_order_seq_cst),
+             atomic_load_explicit(&proxy.matched, memory_order_seq_cst));
+    CHECK_EQ(atomic_load_explicit(&proxy.failed, memory_order_seq_cst),
+             atomic_load_explicit(&proxy.resets, memory_order_seq_cst));
+    plain_note("%llu bytes relayed",
+               (unsigned long long)atomic_load_explicit(&proxy.relayed, memory_order_seq_cst));
     gyre_runtime_destroy(runtime);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * proxy_chaos - clients and origins that do anything at any time: send, read, wait, end a direction,
- * close with bytes unread, reset. Whatever they do, every pair ends, no descriptor stays, and the
- * proxy goes on.
+ * proxy_chaos - clients and origins that do anything at any time: send, read, wait, end a
+ * direction, close with bytes unread, reset. Whatever they do, every pair ends, no descriptor
+ * stays, and the proxy goes on.
  *
  * Actions are drawn from a seed (GYRE_CHAOS_SEED, 1), the times between them are the system's.
  */

@@ -198,8 +198,8 @@ enum {
 
 static struct {
     struct gyre_task hop; /* so that the first turn does not sleep */
-    bool hopping;
     bool hops;
+    bool settled;
     _Atomic uint64_t target; /* the step to act at, 0: none */
     uint64_t last; /* steps of the last round */
     _Atomic uint64_t steps;
@@ -212,9 +212,9 @@ static struct {
 static int hop(struct gyre_loop *loop, int status, void *arg)
 {
     (void)arg;
-    sweep.hopping = status == 0 && sweep.hops;
+    bool again = status == 0 && sweep.hops;
     sweep.hops = false;
-    return sweep.hopping ? gyre_loop_post(loop, &sweep.hop) : 0;
+    return again ? gyre_loop_post(loop, &sweep.hop) : 0;
 }
 
 static void act(void)
@@ -302,14 +302,30 @@ static void watch(unsigned me, void *arg)
     }
 }
 
-/* One round: odd numbers of `round` are inside. Whatever a watcher's late stop leaves is met. */
+static int settle(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    CHECK_EQ(status, 0);
+    sweep.settled = true;
+    return gyre_loop_stop(loop);
+}
+
+/* One round, inside which `round` is odd. All begin in one state, so that one number of steps is
+ * one instruction: the last round, and its watcher's late stop, may have left something. */
 static void step_round(void)
 {
+    struct gyre_task end;
+    gyre_task_init(&end, settle, NULL);
+    sweep.hops = false;
+    sweep.settled = false;
+    CHECK_EQ(gyre_loop_post(field.loop, &end), 0);
+    while (!sweep.settled)
+        CHECK_EQ(gyre_loop_run(field.loop), 0);
+
     atomic_store_explicit(&sweep.steps, 0, memory_order_relaxed);
     atomic_store_explicit(&sweep.acted, false, memory_order_relaxed);
     sweep.hops = true;
-    if (!sweep.hopping)
-        sweep.hopping = CHECK_EQ(gyre_loop_post(field.loop, &sweep.hop), 0);
+    CHECK_EQ(gyre_loop_post(field.loop, &sweep.hop), 0);
     atomic_fetch_add_explicit(&sweep.round, 1, memory_order_release);
     atomic_store_explicit(&sweep.stepping, true, memory_order_relaxed);
     raise(SIGTRAP);
@@ -354,7 +370,6 @@ static void act_at_every_instruction(bool wakes)
     double began = crew_now_s();
     sigemptyset(&action.sa_mask);
     begin(!wakes, wakes);
-    sweep.hopping = false;
     gyre_task_init(&sweep.hop, hop, NULL);
     atomic_store_explicit(&sweep.round, 0, memory_order_relaxed);
     atomic_store_explicit(&sweep.lost, false, memory_order_relaxed);

@@ -89,8 +89,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_listener_address(const struct gyre_listener *l
  * Stops listening without losing a connection, as described above; then calls `done`, if not NULL,
  * on the loop that finishes last.
  *
- * Threads:  any; once for a listener, or gyre_listener_close instead. Not at the same time as the last
- *           of its loops closes, and not after.
+ * Threads:  any; once for a listener, or gyre_listener_close instead. Not at the same time as the
+ *           last of its loops closes, and not after.
  * Blocks:   never.
  * Lifetime: the listener is the library's from this call on. `accept` can still be called until
  *           `done` is: with 0, or with -ECANCELED if that last loop closes first.

@@ -135,8 +135,8 @@ GYRE_API void gyre_stream_resume(struct gyre_stream *stream) GYRE_ON_LOOP;
 GYRE_API size_t gyre_stream_finish(struct gyre_stream *stream) GYRE_ON_LOOP;
 
 /*
- * Closes the stream; what was written and has not left is dropped (to have it delivered: finish, and
- * close once the peer has ended and nothing waits). No event comes after this. NULL is ignored.
+ * Closes the stream; what was written and has not left is dropped (to have it delivered: finish,
+ * and close once the peer has ended and nothing waits). No event comes after this. NULL is ignored.
  *
  * Threads:  the loop's.
  * Lifetime: the stream is gone.
