@@ -102,6 +102,8 @@ static void send_rest(struct connection *connection)
         connection->phase = PHASE_LINGER;
         if (gyre_stream_finish(connection->stream) == 0)
             start_timer(connection, linger_ns);
+        else
+            (void)gyre_timer_stop(&connection->timer); /* of the request; `drained` lingers */
     }
 }
 

@@ -40,7 +40,7 @@ static bool wants(const struct gyre_stream *stream)
  * receive will lead to. */
 static bool wants_nudge(const struct gyre_stream *stream)
 {
-    if (stream->state != GYRE__STREAM_OPEN)
+    if (stream->state != GYRE__STREAM_OPEN || !stream->bound)
         return false;
     if (stream->error != 0 && (stream->error != -ECONNRESET || !wants(stream)))
         return true;
@@ -116,8 +116,7 @@ GYRE_ON_LOOP static size_t offer(struct gyre_stream *stream, const void *data, s
 
 GYRE_ON_LOOP static void offer_kept(struct gyre_stream *stream)
 {
-    size_t used =
-        offer(stream, gyre__buffer_data(&stream->in), gyre__buffer_bytes(&stream->in));
+    size_t used = offer(stream, gyre__buffer_data(&stream->in), gyre__buffer_bytes(&stream->in));
     gyre__buffer_consume(&stream->in, &stream->channel.loop->blocks, used);
 }
 

@@ -76,8 +76,8 @@ void gyre__listener_part_ended(struct gyre__part *part)
     int status = part->status;
     if (count_down(listener)) {
         /* acquire: pairs with the release in command(), and shows `done` */
-        bool told = atomic_load_explicit(&listener->command, memory_order_acquire) !=
-                    GYRE__LISTENER_NONE;
+        bool told =
+            atomic_load_explicit(&listener->command, memory_order_acquire) != GYRE__LISTENER_NONE;
         if (told && listener->done != NULL) {
             int r = listener->done(loop, status, listener->done_arg);
             if (r < 0)
@@ -231,8 +231,7 @@ int gyre_listener_address(const struct gyre_listener *listener, char *text, size
 
 /* ---- stop and close -------------------------------------------------------------------------- */
 
-static void command(struct gyre_listener *listener, uint8_t what,
-                    gyre_fn *done, void *arg)
+static void command(struct gyre_listener *listener, uint8_t what, gyre_fn *done, void *arg)
 {
     hold(listener); /* its parts may end while this posts */
     listener->done = done;

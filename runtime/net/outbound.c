@@ -152,8 +152,7 @@ GYRE_ON_LOOP static size_t put(struct gyre_stream *stream, const char *data, siz
     return taken;
 }
 
-int gyre_stream_write(struct gyre_stream *stream, const void *data, size_t bytes,
-                      size_t *ret_taken)
+int gyre_stream_write(struct gyre_stream *stream, const void *data, size_t bytes, size_t *ret_taken)
 {
     int r = gyre__loop_check_owner(stream->channel.loop, "gyre_stream_write");
     if (r != 0)

@@ -73,10 +73,8 @@ static void on_lost(struct gyre__channel *channel, int error)
 
 GYRE_ON_LOOP static void report(const struct gyre__part *part, int error)
 {
-    struct gyre_failure failure = {.kind = GYRE_FAILED_HANDLER,
-                                   .error = error,
-                                   .fd = part->fd,
-                                   .arg = part->listener->arg};
+    struct gyre_failure failure = {
+        .kind = GYRE_FAILED_HANDLER, .error = error, .fd = part->fd, .arg = part->listener->arg};
     gyre__loop_report(part->loop, &failure);
 }
 
@@ -202,6 +200,7 @@ GYRE_ON_LOOP static bool accept_rest(struct gyre__part *part)
     return true;
 }
 
+/* Accepts what is there, and closes when nothing is left, or nothing can be done about it. */
 GYRE_ON_LOOP static void drain(struct gyre__part *part)
 {
     bool more = accept_rest(part);
@@ -243,14 +242,18 @@ static int on_time(struct gyre_loop *loop, int status, void *arg)
     struct gyre__part *part = arg;
     (void)loop;
     gyre__assert_on_loop();
-    if (status != 0 && part->state == GYRE__PART_DETACHED)
-        close_part(part, status);
-    else if (status != 0)
-        return 0; /* the channel learns of the loop's end by itself */
-    else if (part->state == GYRE__PART_DRAINING)
-        drain(part);
-    else
+    if (status != 0) { /* a channel learns of the loop's end by itself */
+        if (part->state == GYRE__PART_DETACHED)
+            close_part(part, status);
+        return 0;
+    }
+    if (part->state != GYRE__PART_DRAINING) {
         try_again(part);
+        return 0;
+    }
+    gyre__channel_enter(&part->channel); /* the user's functions may run the loop */
+    drain(part);
+    gyre__channel_leave(&part->channel);
     return 0;
 }
 

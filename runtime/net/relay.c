@@ -324,7 +324,7 @@ GYRE_ON_LOOP static void check_idle(struct gyre_relay *relay)
     }
     if (now - relay->active_at >= relay->idle_ns ||
         gyre_timer_start(&relay->timer, idle_at(relay)) != 0)
-        conclude(relay, -ETIMEDOUT);
+        conclude(relay, relay->failed < 0 ? -ETIMEDOUT : relay->status);
 }
 
 static int on_time(struct gyre_loop *loop, int status, void *arg)

@@ -65,8 +65,8 @@ static void look_up(void *arg)
     struct gyre__lookup *lookup = arg;
     /* The answer may drop the last other reference while the post still rings the loop's waker. */
     struct gyre_loop *loop = gyre_loop_acquire(lookup->loop);
-    lookup->status = loop->port->resolve(lookup->name.host, lookup->name.port,
-                                                 lookup->texts, &lookup->count);
+    lookup->status =
+        loop->port->resolve(lookup->name.host, lookup->name.port, lookup->texts, &lookup->count);
     atomic_fetch_sub_explicit(&under_way, 1, memory_order_relaxed);
     if (gyre__loop_post_exempt(loop, &lookup->task) != 0)
         release(lookup); /* the loop has closed: whoever asked has been told by its end */

@@ -65,8 +65,7 @@ int gyre__stream_accepted(struct gyre_loop *loop, int fd, struct gyre_stream **r
     struct gyre_stream *stream = gyre__stream_create(loop);
     if (stream == NULL)
         return -ENOMEM;
-    /* Without it a reply waits for the peer's delayed acknowledgement; a failure costs only that.
-     * */
+    /* Else a reply may wait for the peer's delayed acknowledgement; a failure costs only that. */
     (void)loop->backend->descriptors->set_option(fd, GYRE__SOCKET_NODELAY, 1);
     int r = gyre__stream_attach(stream, fd);
     if (r != 0) {
@@ -155,6 +154,10 @@ void gyre__stream_fail(struct gyre_stream *stream, int error)
         gyre__relay_abort(stream->by.relay, error);
         return;
     }
+    if (!stream->bound && error != -ECANCELED) {
+        stream->error = (int16_t)error; /* whoever is bound will be told */
+        return;
+    }
     still(stream);
     stream->state = GYRE__STREAM_FAILED;
     if (stream->attached) {
@@ -173,8 +176,8 @@ void gyre__stream_dispose(struct gyre_stream *stream, bool reset)
         still(stream);
     stream->state = GYRE__STREAM_CLOSED;
     if (stream->attached && reset && stream->channel.fd >= 0) /* else an ordinary close */
-        (void)stream->channel.descriptors->set_option(stream->channel.fd,
-                                                      GYRE__SOCKET_LINGER_RESET, 1);
+        (void)stream->channel.descriptors->set_option(stream->channel.fd, GYRE__SOCKET_LINGER_RESET,
+                                                      1);
     gyre__stream_detach(stream);
     settle(stream);
 }

@@ -216,43 +216,53 @@ GYRE_TEST(current, T11_unset_means_if_there_is_none)
 
 /* ---- T12, T13 -------------------------------------------------------------------------------- */
 
-struct racer {
-    pthread_barrier_t *start;
-    struct gyre_loop *got;
-};
+static pthread_barrier_t race_start;
+
+/* Makes all racers wait for each other inside their first allocation, when each has found that
+ * there is no instance yet. */
+static void meet_once(void)
+{
+    static _Thread_local bool met;
+    if (!met)
+        pthread_barrier_wait(&race_start);
+    met = true;
+}
 
 static void *race(void *arg)
 {
-    struct racer *racer = arg;
-    pthread_barrier_wait(racer->start);
-    racer->got = gyre_loop_instance();
+    *(struct gyre_loop **)arg = gyre_loop_instance();
     return NULL;
 }
 
 Test(current, T12_racing_threads_get_the_same_instance)
 {
-    struct gyre_loop *one = open_loop();
-    unsigned with_one = count_descriptors();
-    gyre_loop_destroy(one);
-    unsigned before = count_descriptors();
-
-    struct racer racers[RACERS];
+    struct memory_count memory = {0};
+    struct gyre_loop *got[RACERS];
     pthread_t threads[RACERS];
-    pthread_barrier_t start;
-    cr_assert_eq(pthread_barrier_init(&start, NULL, RACERS), 0);
-    for (unsigned i = 0; i < RACERS; i++) {
-        racers[i] = (struct racer){.start = &start};
-        threads[i] = start_thread(race, &racers[i]);
-    }
-    for (unsigned i = 0; i < RACERS; i++)
-        pthread_join(threads[i], NULL);
-    pthread_barrier_destroy(&start);
+    count_memory(&memory);
+    unsigned before = count_descriptors();
+    gyre_loop_destroy(open_loop()); /* whatever the first loop of a process leaves, it has left */
+    cr_assert_eq(count_descriptors(), before);
 
-    cr_assert_not_null(racers[0].got);
-    for (unsigned i = 1; i < RACERS; i++)
-        cr_assert_eq(racers[i].got, racers[0].got);
-    cr_assert_eq(gyre_loop_instance(), racers[0].got);
-    cr_assert_eq(count_descriptors() - before, with_one - before, "the losers' loops are gone");
+    memory.on_allocate = meet_once;
+    cr_assert_eq(pthread_barrier_init(&race_start, NULL, RACERS), 0);
+    for (int i = 0; i < RACERS; i++)
+        threads[i] = start_thread(race, &got[i]);
+    for (int i = 0; i < RACERS; i++)
+        pthread_join(threads[i], NULL);
+    memory.on_allocate = NULL;
+
+    cr_assert_not_null(got[0]);
+    for (int i = 1; i < RACERS; i++)
+        cr_assert_eq(got[i], got[0]);
+    cr_assert_eq(gyre_loop_instance(), got[0]);
+    long blocks = memory.blocks;
+    unsigned descriptors = count_descriptors() - before;
+    gyre_loop_destroy(open_loop());
+    struct gyre_loop *one = open_loop();
+    cr_assert_eq(memory.blocks, 2 * blocks, "one loop's: the losers' are gone");
+    cr_assert_eq(count_descriptors() - before, 2 * descriptors);
+    gyre_loop_destroy(one);
 }
 
 static void *post_to_current(void *arg)

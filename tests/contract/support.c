@@ -282,6 +282,8 @@ static void *allocate(size_t bytes, void *arg)
 {
     struct memory_count *count = arg;
     long call = atomic_fetch_add_explicit(&count->calls, 1, memory_order_relaxed) + 1;
+    if (count->on_allocate != NULL)
+        count->on_allocate();
     long fail_at = atomic_load_explicit(&count->fail_at, memory_order_relaxed);
     if (fail_at != 0 && call >= fail_at)
         return NULL;

@@ -158,6 +158,7 @@ struct memory_count {
     _Atomic long bytes;
     _Atomic long calls; /* of allocate */
     _Atomic long fail_at; /* that call of allocate fails, and all after it; 0: none */
+    void (*on_allocate)(void); /* if not NULL, called in each call of allocate */
 };
 
 void count_memory(struct memory_count *count);

@@ -126,8 +126,7 @@ static int on_accept(struct gyre_stream *stream, void *arg)
     return 0;
 }
 
-/* A listener, a client that talks, a connect, a relay between the two with a reader that is slow.
- * */
+/* A listener, a client that talks, a connect, a relay between the two, a reader that is slow. */
 static void serve_client(struct day *day, int upstream, const char *upstream_address)
 {
     struct gyre_listener *listener;
@@ -138,8 +137,8 @@ static void serve_client(struct day *day, int upstream, const char *upstream_add
     cr_assert_eq(gyre_listener_address(listener, address, sizeof(address)), 0);
     int client = raw_connect(address);
     net_settle(&day->net);
-    if (gyre_stream_connect(day->net.loop, upstream_address, NULL, &day->back, &back_events,
-                            day) != 0)
+    if (gyre_stream_connect(day->net.loop, upstream_address, NULL, &day->back, &back_events, day) !=
+        0)
         day->back = NULL;
     for (int i = 0; i < 5; i++)
         net_settle(&day->net);
@@ -229,9 +228,8 @@ GYRE_TEST(memory, bounded_loop_that_is_full_is_told_of_listeners)
     cr_assert_eq(gyre_loop_add_callback(net.loop, do_nothing, &ran), -EAGAIN);
     unsigned before = count_fds();
     struct day day = {.accepted = 0};
-    cr_assert_eq(gyre_listener_open_on(&net.loop, 1, "127.0.0.1:0", NULL, &listener, on_accept,
-                                       &day),
-                 0);
+    cr_assert_eq(
+        gyre_listener_open_on(&net.loop, 1, "127.0.0.1:0", NULL, &listener, on_accept, &day), 0);
     gyre_listener_close(listener, do_nothing, &ran);
     net_settle(&net);
     cr_assert_eq(ran, 2);

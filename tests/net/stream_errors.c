@@ -102,6 +102,32 @@ GYRE_TEST(stream_errors, reset_while_paused_is_told_and_costs_nothing)
     net_close(&net);
 }
 
+GYRE_TEST(stream_errors, failure_before_bind_is_told_after_it)
+{
+    struct net net;
+    int fds[2];
+    net_open(&net);
+    pair_tcp(fds);
+    struct user *user = user_new(&net);
+    user->stream = stream_on(&net, fds[0]);
+    size_t taken;
+    cr_assert_eq(gyre_stream_write(user->stream, "x", 1, &taken), 0);
+    raw_reset(fds[1]);
+    int r = 0;
+    while (r == 0) { /* until the system knows */
+        net_settle(&net);
+        r = gyre_stream_write(user->stream, "x", 1, &taken);
+    }
+    cr_assert_eq(r, -EPIPE);
+    net_settle(&net);
+    gyre_stream_bind(user->stream, &user_events, user);
+    cr_assert_str_eq(user->text, "", "not inside the call");
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "e-104");
+    user_free(user);
+    net_close(&net);
+}
+
 GYRE_TEST(stream_errors, hang_up_of_a_finished_stream_costs_nothing)
 {
     struct net net;

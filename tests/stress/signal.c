@@ -266,7 +266,7 @@ static bool wake_is_seen(void)
 static void watch_round(uint64_t round)
 {
     bool counts = atomic_load_explicit(&sweep.target, memory_order_relaxed) == 0;
-    double patience = counts ? 1 : 0.1;
+    double patience = counts ? 0.5 : 0.1;
     uint64_t steps = 0;
     double since = crew_now_s();
     while (atomic_load_explicit(&sweep.round, memory_order_acquire) == round) {
@@ -338,13 +338,16 @@ static void step_round(void)
 
 static uint64_t step_all_rounds(void)
 {
-    uint64_t traps = crew_size("GYRE_STRESS_TRAPS", 100000, 0);
+    uint64_t traps = crew_size("GYRE_STRESS_TRAPS", 200000, 0);
     uint64_t chance = crew_seed();
-    /* Never: these count until the loop sleeps. */
+    uint64_t all = 0;
+    /* Never: these count until the loop sleeps. The linker's lazy work is in the first. */
     atomic_store_explicit(&sweep.target, 0, memory_order_relaxed);
-    step_round(); /* the linker's lazy work is in this one */
     step_round();
-    uint64_t all = sweep.last;
+    for (unsigned i = 0; i < 2; i++) {
+        step_round();
+        all = sweep.last > all ? sweep.last : all;
+    }
     CHECK_GE(all, 300); /* a run has that many, or it was not stepped */
     uint64_t rounds = all == 0 ? 0 : traps * 2 / all;
     rounds = rounds < all ? rounds : all;
