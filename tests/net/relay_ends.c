@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sentences of gyre/stream.h about the ends of relays: resets, idleness, cancel, the loop's end.
+ * The sentences of gyre/stream.h about the ends of relays: resets, idleness, cancel, the loop's
+ * end.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sentences of gyre/stream.h about what may be done inside events, and in which order: all of it.
+ * The sentences of gyre/stream.h about what may be done inside events, and in which order: all of
+ * it.
  */
 #include <string.h>
 #include <sys/socket.h>
