@@ -44,6 +44,12 @@ static bool awaits(const struct gyre__operation *operation)
     return operation->state == GYRE__OP_ACTIVE && !operation->queued && !operation->stopped;
 }
 
+/* As awaits, but not inside its own function: a nested run must not receive into the middle. */
+static bool is_open(const struct gyre__operation *operation)
+{
+    return awaits(operation) && !operation->running;
+}
+
 /* Runs a completion of a stream that goes on, unless its function stops it. */
 static void complete(struct gyre__operation *operation, int64_t result, void *data)
 {
@@ -102,7 +108,7 @@ static void fail(struct gyre__operation *operation, int status)
 static void lose_interest(struct gyre__channel *channel, uint32_t unclaimed)
 {
     uint32_t events = channel->watched & ~unclaimed;
-    if (awaits(&channel->in))
+    if (is_open(&channel->in))
         events |= GYRE_READ;
     if (awaits(&channel->out))
         events |= GYRE_WRITE;
@@ -146,15 +152,21 @@ static void accept_ready(struct gyre__channel *channel)
 static void receive_ready(struct gyre__channel *channel)
 {
     struct gyre__operation *receive = &channel->in;
-    void *buffer = gyre__host_buffer(channel->loop);
+    void *buffer = gyre__host_buffer_take(channel->loop);
     size_t bytes = receive->u.receive_max != 0 ? receive->u.receive_max : GYRE_STREAM_BUFFER;
     int64_t got = -ENOMEM;
     if (buffer != NULL)
         got = channel->descriptors->receive(channel->fd, buffer, bytes);
-    if (got > 0)
+    if (got > 0) {
+        receive->running = true;
         complete(receive, got, buffer);
-    else if (got != -EAGAIN)
+        receive->running = false;
+        if (awaits(receive))
+            want(receive, GYRE_READ); /* a nested run may have lost interest */
+    } else if (got != -EAGAIN) {
         finish(receive, got);
+    }
+    gyre__host_buffer_give(channel->loop, buffer);
 }
 
 /* Sends what goes: the result of the operation, or -EAGAIN while something is left. */
@@ -187,7 +199,7 @@ static void run_ready(struct gyre__channel *channel, uint32_t events)
 {
     uint32_t unclaimed = 0;
     if ((events & (GYRE_READ | GYRE_ERROR)) != 0) {
-        if (!awaits(&channel->in))
+        if (!is_open(&channel->in))
             unclaimed |= GYRE_READ;
         else if (channel->in.kind == GYRE__OP_RECEIVE)
             receive_ready(channel);
@@ -207,7 +219,7 @@ static void run_ready(struct gyre__channel *channel, uint32_t events)
 static void ready(struct gyre__channel *channel, uint32_t events)
 {
     gyre__channel_enter(channel);
-    if ((events & GYRE_ERROR) != 0 && !awaits(&channel->in) && !awaits(&channel->out))
+    if ((events & GYRE_ERROR) != 0 && !is_open(&channel->in) && !awaits(&channel->out))
         lose(channel);
     else
         run_ready(channel, events);

@@ -13,16 +13,19 @@
  *           listener stops without losing a connection that is on its way, and the program ends
  *           with the last client, after 5 s at the latest.
  */
+#include <errno.h>
 #include <gyre/gyre.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const uint64_t drain_ns = UINT64_C(5) * 1000 * 1000 * 1000;
 
 static struct gyre_runtime *runtime;
+static struct gyre_listener *listener;
 
 /* Connections, and one for the listener: who takes the last one away stops the runtime. */
 static _Atomic unsigned open_things = 1;
@@ -121,14 +124,25 @@ static int fail(const char *what, int error)
     const char *name = gyre_error_name(error);
     fprintf(stderr, "echo: %s: %s\n", what,
             name != NULL ? gyre_error_text(error) : strerror(-error));
+    if (listener != NULL)
+        gyre_listener_close(listener, NULL, NULL);
     gyre_runtime_destroy(runtime);
     return 2;
+}
+
+/* The loops are ending: if one of them has failed, main does not know yet. */
+static int tell_main(struct gyre_loop *loop, unsigned index, void *arg)
+{
+    (void)loop;
+    (void)index;
+    (void)arg;
+    return kill(getpid(), SIGTERM) == 0 ? 0 : -errno;
 }
 
 int main(int argc, char **argv)
 {
     const char *address = argc > 1 ? argv[1] : "127.0.0.1:7007";
-    struct gyre_listener *listener;
+    struct gyre_runtime_options options;
     char bound[GYRE_ADDRESS_MAX];
     sigset_t signals;
     int got;
@@ -142,7 +156,9 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before there are threads: sigwait gets them */
 
-    int error = gyre_runtime_create(NULL, &runtime); /* a loop for each CPU that we may use */
+    gyre_runtime_options_init(&options); /* a loop for each CPU that we may use */
+    options.teardown = tell_main;
+    int error = gyre_runtime_create(&options, &runtime);
     if (error != 0)
         return fail("runtime", error);
     error = gyre_listener_open(runtime, address, NULL, &listener, accept_client, NULL);

@@ -14,12 +14,14 @@
  *           client that takes nothing of its answer.
  * Threads   A connection lives on its loop's thread. `server` is written before the first of them.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <gyre/gyre.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "http_parse.h"
 
@@ -283,16 +285,26 @@ static const char *text_of(int error)
     return gyre_error_name(error) != NULL ? gyre_error_text(error) : strerror(-error);
 }
 
+/* The loops are ending: if one of them has failed, main does not know yet. */
+static int tell_main(struct gyre_loop *loop, unsigned index, void *arg)
+{
+    (void)loop;
+    (void)index;
+    (void)arg;
+    return kill(getpid(), SIGTERM) == 0 ? 0 : -errno;
+}
+
 static int serve(const char *address, unsigned loops, const sigset_t *signals)
 {
     struct gyre_runtime_options options;
     struct gyre_runtime *runtime = NULL;
-    struct gyre_listener *listener;
+    struct gyre_listener *listener = NULL;
     char bound[GYRE_ADDRESS_MAX] = "";
-    int got, error;
+    int got, error, ended = 0;
 
     gyre_runtime_options_init(&options);
     options.loops = loops;
+    options.teardown = tell_main;
     error = gyre_runtime_create(&options, &runtime);
     if (error == 0)
         error = gyre_listener_open(runtime, address, NULL, &listener, accept_client, NULL);
@@ -304,11 +316,17 @@ static int serve(const char *address, unsigned loops, const sigset_t *signals)
         printf("http_hello: listening at %s with %u loops\n", bound, gyre_runtime_loops(runtime));
         (void)fflush(stdout); /* nobody may be reading */
         (void)sigwait(signals, &got); /* fails for an invalid set only */
+        gyre_runtime_stop(runtime); /* the loops' end is the streams' */
+        ended = gyre_runtime_join(runtime);
     } else {
         fprintf(stderr, "http_hello: %s: %s\n", address, text_of(error));
     }
-    gyre_runtime_destroy(runtime); /* the loops' end closes the listener and the streams */
-    return error == 0 ? EXIT_SUCCESS : 2;
+    if (listener != NULL)
+        gyre_listener_close(listener, NULL, NULL);
+    gyre_runtime_destroy(runtime);
+    if (error != 0)
+        return 2;
+    return ended == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static bool parse_number(const char *text, unsigned max, unsigned *ret_number)

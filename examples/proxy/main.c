@@ -170,6 +170,13 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* The loops are ending: by our stop, or because one of them has failed. */
+static int tell_ending(struct gyre_loop *loop, unsigned index, void *arg)
+{
+    (void)index;
+    return tell_drained(loop, 0, arg);
+}
+
 static int make_runtime(struct program *program)
 {
     const struct options *options = &program->options;
@@ -183,6 +190,7 @@ static int make_runtime(struct program *program)
     gyre_runtime_options_init(&runtime_options);
     runtime_options.loops = options->loops;
     runtime_options.loop = &loop_options;
+    runtime_options.teardown = tell_ending;
     error = gyre_runtime_create(&runtime_options, &program->runtime);
     if ((error == -ENOENT || error == -ENOTSUP) && backend != NULL) {
         fprintf(stderr, "gyre-proxy: %s%s: %s\n",

@@ -46,7 +46,6 @@ struct proxy {
     unsigned upstreams_count; /* [I] */
     struct gyre_connect_options connect; /* [I] */
     struct gyre_relay_options relay; /* [I] */
-    bool stopped; /* by proxy_stop: the listener is the library's */
     gyre_fn *done;
     void *done_arg;
     atomic_uint cores_draining; /* the core that takes it to 0 calls done */
@@ -263,19 +262,27 @@ static int listener_ended(struct gyre_loop *loop, int status, void *arg)
     return 0;
 }
 
+/* The listener is stopped or closed once, and the library's from then on. */
+static struct gyre_listener *take_listener(struct proxy *proxy)
+{
+    struct gyre_listener *listener = proxy->listener;
+
+    proxy->listener = NULL;
+    return listener;
+}
+
 void proxy_stop(struct proxy *proxy, gyre_fn *done, void *arg)
 {
-    proxy->stopped = true;
     proxy->done = done;
     proxy->done_arg = arg;
-    gyre_listener_stop(proxy->listener, listener_ended, proxy);
+    gyre_listener_stop(take_listener(proxy), listener_ended, proxy);
 }
 
 void proxy_close(struct proxy *proxy)
 {
-    /* After a stop the listener may be gone already: what it still accepts is reset. */
-    if (!proxy->stopped)
-        gyre_listener_close(proxy->listener, NULL, NULL);
+    /* After a stop the listener is the library's: what it still accepts is reset. */
+    if (proxy->listener != NULL)
+        gyre_listener_close(take_listener(proxy), NULL, NULL);
     for (unsigned i = 0; i < proxy->cores_count; i++) {
         if (gyre_loop_post(proxy->cores[i].loop, &proxy->cores[i].cut_task) != 0)
             continue; /* it has closed, and its pairs ended with it */
@@ -382,6 +389,8 @@ void proxy_destroy(struct proxy *proxy)
 {
     if (proxy == NULL)
         return;
+    if (proxy->listener != NULL)
+        gyre_listener_close(take_listener(proxy), NULL, NULL);
     for (unsigned i = 0; i < proxy->cores_count; i++)
         gyre_loop_release(proxy->cores[i].loop);
     free(proxy->cores);

@@ -235,6 +235,7 @@ struct gyre__operation {
     uint8_t state;
     bool queued; /* its completion waits */
     bool stopped; /* gyre__operation_stop was called */
+    bool running; /* of a receive: inside its function */
 };
 
 /*
@@ -345,9 +346,12 @@ void gyre__host_release(struct gyre__channel *channel);
  * queued, the host takes it off the queue and calls gyre__operation_deliver. */
 void gyre__host_complete(struct gyre_loop *loop, struct gyre__operation *operation, int64_t result);
 
-/* The loop's buffer for receives, GYRE_STREAM_BUFFER bytes, valid until the completion returns;
- * NULL: no memory. */
-void *gyre__host_buffer(struct gyre_loop *loop);
+/* A buffer of the loop's to receive into, GYRE_STREAM_BUFFER bytes; NULL: no memory. Each receive
+ * has its own, since a completion's function may run the loop. */
+void *gyre__host_buffer_take(struct gyre_loop *loop);
+
+/* Gives it back; NULL is ignored. */
+void gyre__host_buffer_give(struct gyre_loop *loop, void *buffer);
 
 /* Stand around every completion but the close's: inside its function a nested run may turn the
  * loop, and the channel must not go then. */

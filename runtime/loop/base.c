@@ -98,12 +98,15 @@ static void log_failure(const struct gyre_failure *failure)
         [GYRE_FAILED_CALLBACK] = "callback",
         [GYRE_FAILED_TIMER] = "timer",
         [GYRE_FAILED_HANDLER] = "handler",
+        [GYRE_FAILED_ACCEPT] = "accept",
     };
     char symbol[128];
     const char *name = gyre_error_name(failure->error);
-    gyre__log(GYRE_LOG_ERROR, "%s %s failed (fd %d): %s (%d)", kinds[failure->kind],
-              gyre__port_symbol(function_of(failure), symbol, sizeof(symbol)), failure->fd,
-              name != NULL ? name : "error", failure->error);
+    const char *what = failure->kind == GYRE_FAILED_ACCEPT
+                           ? "of a listener"
+                           : gyre__port_symbol(function_of(failure), symbol, sizeof(symbol));
+    gyre__log(GYRE_LOG_ERROR, "%s %s failed (fd %d): %s (%d)", kinds[failure->kind], what,
+              failure->fd, name != NULL ? name : "error", failure->error);
 }
 
 void gyre__loop_report(struct gyre_loop *loop, const struct gyre_failure *failure)

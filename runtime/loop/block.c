@@ -6,13 +6,6 @@
 
 #include "loop/loop.h"
 
-void *gyre__blocks_scratch(struct gyre__blocks *blocks)
-{
-    if (blocks->scratch == NULL)
-        blocks->scratch = gyre__port_allocate(GYRE_STREAM_BUFFER);
-    return blocks->scratch;
-}
-
 void *gyre__blocks_take(struct gyre__blocks *blocks)
 {
     if (blocks->kept_count > 0)
@@ -34,12 +27,14 @@ void gyre__blocks_deinit(struct gyre__blocks *blocks)
 {
     while (blocks->kept_count > 0)
         gyre__port_release(blocks->kept[--blocks->kept_count], GYRE_STREAM_BUFFER);
-    if (blocks->scratch != NULL)
-        gyre__port_release(blocks->scratch, GYRE_STREAM_BUFFER);
-    blocks->scratch = NULL;
 }
 
-void *gyre__host_buffer(struct gyre_loop *loop)
+void *gyre__host_buffer_take(struct gyre_loop *loop)
 {
-    return gyre__blocks_scratch(&loop->blocks);
+    return gyre__blocks_take(&loop->blocks);
+}
+
+void gyre__host_buffer_give(struct gyre_loop *loop, void *buffer)
+{
+    gyre__blocks_give(&loop->blocks, buffer);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * block - a loop's buffers of GYRE_STREAM_BUFFER bytes: one to receive into, and a few kept for
- * reuse.
+ * block - a loop's buffers of GYRE_STREAM_BUFFER bytes, a few of them kept for reuse.
  *
- * A stream holds a block only while it has bytes that it could not hand on, so that a loop needs
- * few; what is beyond the few goes back to the allocator, since a burst must not stay for ever.
+ * A receive borrows one for its completion. A stream holds a block only while it has bytes that it
+ * could not hand on, so that a loop needs few; what is beyond the few goes back to the allocator,
+ * since a burst must not stay for ever.
  */
 #ifndef GYRE_LOOP_BLOCK_H
 #define GYRE_LOOP_BLOCK_H
@@ -16,13 +16,9 @@ enum gyre__block_limits {
 };
 
 struct gyre__blocks {
-    void *scratch; /* where receives land, made when first asked for */
     void *kept[GYRE__BLOCKS_KEPT];
     unsigned kept_count;
 };
-
-/* The receive buffer, or NULL. */
-void *gyre__blocks_scratch(struct gyre__blocks *blocks);
 
 /* A block of GYRE_STREAM_BUFFER bytes with any content, or NULL. */
 void *gyre__blocks_take(struct gyre__blocks *blocks);

@@ -59,6 +59,12 @@ void gyre__door_disarm(struct gyre__door *door)
                                                   memory_order_relaxed, memory_order_relaxed);
 }
 
+bool gyre__door_is_closed(const struct gyre__door *door)
+{
+    /* relaxed: nothing leaves CLOSED, and nothing is read by it */
+    return atomic_load_explicit(&door->head, memory_order_relaxed) == CLOSED;
+}
+
 struct gyre_task *gyre__door_close(struct gyre__door *door)
 {
     /* acquire: as in take */

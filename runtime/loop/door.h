@@ -54,6 +54,9 @@ bool gyre__door_arm(struct gyre__door *door);
 /* Takes the announcement back, if no poster has. */
 void gyre__door_disarm(struct gyre__door *door);
 
+/* Whether it has closed: any thread. */
+bool gyre__door_is_closed(const struct gyre__door *door);
+
 /* Closes, and takes what was there, newest first. */
 struct gyre_task *gyre__door_close(struct gyre__door *door);
 

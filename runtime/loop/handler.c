@@ -67,9 +67,9 @@ static int check(struct gyre_loop *loop, int fd, uint32_t events, const char *fu
     int r = gyre__loop_check_owner(loop, function);
     if (r != 0)
         return r;
-    if (fd < 0 || (events & ~(uint32_t)(GYRE_READ | GYRE_WRITE | GYRE_ERROR)) != 0)
+    if (fd < 0)
         return -EINVAL;
-    return 0;
+    return (events & ~(uint32_t)(GYRE_READ | GYRE_WRITE | GYRE_ERROR)) == 0 ? 0 : -ENOTSUP;
 }
 
 int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_handler_fn *fn,
@@ -172,6 +172,8 @@ int gyre__host_watch(struct gyre__channel *channel, uint32_t events)
     struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, channel->fd);
     const struct gyre__readiness *readiness = loop->backend->readiness;
     uint64_t datum = datum_of(channel->fd, entry);
+    if ((loop->backend->capabilities & GYRE__CAP_EXCLUSIVE) == 0)
+        events &= ~(uint32_t)GYRE__EXCLUSIVE; /* then several loops wake for one, that is all */
     int r = entry->events == 0 ? readiness->add(loop->poller, channel->fd, events, datum)
                                : readiness->update(loop->poller, channel->fd, events, datum);
     if (r == 0)

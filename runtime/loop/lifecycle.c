@@ -72,7 +72,7 @@ uint64_t gyre_loop_now_ns(const struct gyre_loop *loop)
 
 uint64_t gyre__loop_turn_ns(struct gyre_loop *loop)
 {
-    if (!loop->turn_ns_known) {
+    if (!loop->turn_ns_known || loop->depth == 0) { /* outside of run there are no turns */
         loop->turn_ns = gyre_loop_now_ns(loop);
         loop->turn_ns_known = true;
     }
@@ -232,6 +232,7 @@ static int close_loop(struct gyre_loop *loop, unsigned flags)
         return refused != 0 ? refused : -EBUSY; /* who was inside has just left */
     }
     int r = 0;
+    (void)gyre_loop_acquire(loop); /* a function that it calls may drop the caller's */
     if (atomic_load_explicit(&loop->running, memory_order_relaxed) || loop->depth > 1)
         r = -EBUSY; /* also a close inside a close's functions */
     else if (!loop->closed)
@@ -239,6 +240,7 @@ static int close_loop(struct gyre_loop *loop, unsigned flags)
     gyre__loop_leave(loop);
     if (r == 0 && gyre__thread.current == loop)
         gyre_loop_make_current(NULL);
+    gyre_loop_release(loop);
     return r;
 }
 
@@ -253,6 +255,8 @@ void gyre__loop_close_if_destroyed(struct gyre_loop *loop)
 
 int gyre_loop_close(struct gyre_loop *loop, unsigned flags)
 {
+    if ((flags & ~(unsigned)GYRE_CLOSE_ALL_FDS) != 0)
+        return -EINVAL;
     return loop->managed ? -EPERM : close_loop(loop, flags);
 }
 

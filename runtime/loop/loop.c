@@ -117,7 +117,7 @@ void gyre__loop_run_task(struct gyre_loop *loop, struct gyre_task *task, int sta
     if (task->kind == GYRE__TASK_NODE)
         gyre__homeward_add(&loop->homeward, task);
     int r = fn(loop, status, arg);
-    if (r < 0)
+    if (r < 0 && status == 0) /* a cancelled one only releases: it has nothing to fail at */
         report(loop, GYRE_FAILED_CALLBACK, fn, arg, r);
 }
 

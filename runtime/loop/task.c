@@ -75,9 +75,15 @@ int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task)
     return gyre__loop_post_claimed(loop, task);
 }
 
+/* Why a post found no room: a loop that has closed full stays so. */
+static int no_room(const struct gyre_loop *loop)
+{
+    return gyre__door_is_closed(&loop->door) ? -ESHUTDOWN : -EAGAIN;
+}
+
 static int post(struct gyre_loop *loop, struct gyre_task *task)
 {
-    return gyre__loop_claim_room(loop, 1) ? gyre__loop_post_claimed(loop, task) : -EAGAIN;
+    return gyre__loop_claim_room(loop, 1) ? gyre__loop_post_claimed(loop, task) : no_room(loop);
 }
 
 int gyre_loop_post(struct gyre_loop *loop, struct gyre_task *task)
@@ -90,7 +96,7 @@ int gyre_loop_post_batch(struct gyre_loop *loop, struct gyre_task *const tasks[]
     if (count == 0)
         return 0;
     if (!gyre__loop_claim_room(loop, count))
-        return -EAGAIN;
+        return no_room(loop);
     if (!gyre__loop_is_mine(loop)) {
         for (size_t i = 1; i < count; i++)
             tasks[i]->next = tasks[i - 1];

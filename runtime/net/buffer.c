@@ -8,8 +8,6 @@
 
 #include "contract/port.h"
 
-#include "contract/port.h"
-
 size_t gyre__buffer_append(struct gyre__buffer *buffer, struct gyre__blocks *blocks,
                            const void *data, size_t bytes)
 {

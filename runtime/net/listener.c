@@ -62,11 +62,14 @@ void gyre__listener_unlink(struct gyre_listener *listener)
         (void)listener->descriptors->unlink(listener->descriptors->path(&listener->address));
 }
 
-/* One part less is open: true for the last. */
+/* One part less is open, or the handle has been given back: true for the last. */
 static bool count_down(struct gyre_listener *listener)
 {
-    /* acq_rel: the last one sees what the others saw, the command among it */
-    return atomic_fetch_sub_explicit(&listener->open, 1, memory_order_acq_rel) == 1;
+    /* acq_rel: the last one sees what the others saw, the command and `done` among it */
+    uint32_t open = atomic_fetch_sub_explicit(&listener->open, 1, memory_order_acq_rel);
+    if (open <= 2) /* nobody accepts any more, or a command has been given */
+        gyre__listener_unlink(listener);
+    return open == 1;
 }
 
 void gyre__listener_part_ended(struct gyre__part *part)
@@ -74,19 +77,14 @@ void gyre__listener_part_ended(struct gyre__part *part)
     struct gyre_listener *listener = part->listener;
     struct gyre_loop *loop = part->loop;
     int status = part->status;
-    if (count_down(listener)) {
-        /* acquire: pairs with the release in command(), and shows `done` */
-        bool told =
-            atomic_load_explicit(&listener->command, memory_order_acquire) != GYRE__LISTENER_NONE;
-        if (told && listener->done != NULL) {
-            int r = listener->done(loop, status, listener->done_arg);
-            if (r < 0)
-                gyre__loop_report(loop, &(struct gyre_failure){.kind = GYRE_FAILED_CALLBACK,
-                                                               .error = r,
-                                                               .fd = -1,
-                                                               .fn = listener->done,
-                                                               .arg = listener->done_arg});
-        }
+    if (count_down(listener) && listener->done != NULL) {
+        int r = listener->done(loop, status, listener->done_arg);
+        if (r < 0)
+            gyre__loop_report(loop, &(struct gyre_failure){.kind = GYRE_FAILED_CALLBACK,
+                                                           .error = r,
+                                                           .fd = -1,
+                                                           .fn = listener->done,
+                                                           .arg = listener->done_arg});
     }
     gyre__listener_release(listener);
 }
@@ -121,8 +119,8 @@ static struct gyre_listener *make(struct gyre_loop *const loops[], unsigned coun
     listener->count = count;
     atomic_init(&listener->linked, false);
     atomic_init(&listener->command, GYRE__LISTENER_NONE);
-    atomic_init(&listener->open, count);
-    atomic_init(&listener->holders, count);
+    atomic_init(&listener->open, count + 1); /* the handle's */
+    atomic_init(&listener->holders, count + 1);
     for (unsigned i = 0; i < count; i++)
         gyre__part_init(&listener->parts[i], listener, loops[i]);
     return listener;
@@ -147,7 +145,6 @@ static int bind_one_of(struct gyre_listener *listener, char texts[][GYRE_ADDRESS
 static int publish(struct gyre_listener *listener)
 {
     int r = 0;
-    hold(listener); /* its parts may end while this posts */
     for (unsigned i = 0; i < listener->count; i++) {
         struct gyre__part *part = &listener->parts[i];
         if (r == 0)
@@ -164,7 +161,6 @@ static int publish(struct gyre_listener *listener)
         gyre__listener_unlink(listener);
         gyre_listener_close(listener, NULL, NULL);
     }
-    gyre__listener_release(listener);
     return r;
 }
 
@@ -233,11 +229,13 @@ int gyre_listener_address(const struct gyre_listener *listener, char *text, size
 
 static void command(struct gyre_listener *listener, uint8_t what, gyre_fn *done, void *arg)
 {
-    hold(listener); /* its parts may end while this posts */
     listener->done = done;
     listener->done_arg = arg;
-    /* release: pairs with the acquire of the part that ends last, if no post has shown it */
-    atomic_store_explicit(&listener->command, what, memory_order_release);
+    /* relaxed: the posts publish it to the parts, and count_down to whoever ends last */
+    atomic_store_explicit(&listener->command, what, memory_order_relaxed);
+    /* Before the posts: only if every part had ended by itself is this the last. */
+    if (count_down(listener) && done != NULL)
+        (void)done(listener->parts[0].loop, -ECANCELED, arg); /* no loop to report to */
     for (unsigned i = 0; i < listener->count; i++) {
         struct gyre__part *part = &listener->parts[i];
         if (!part->posted)

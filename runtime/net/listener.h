@@ -7,10 +7,10 @@
  * Part     Accepts on its loop: a socket of its own (SO_REUSEPORT), or a duplicate of the one that
  *          all share. It is made by the opener, posted to its loop, told once to stop or to close,
  *          and ends there; a loop that closes takes its part down by itself.
- * Lifetime `open` counts the parts that have not ended: whoever brings it to 0 calls `done`.
- *          `holders` counts who may still touch the memory: the parts, the commands on their way,
- *          and calls from other threads. Two counts, for a command that finds its part gone is
- *          still in the loop's queue, and `done` must be called on a loop.
+ * Lifetime `open` counts the parts that have not ended, and the caller until its stop or close:
+ *          whoever brings it to 0 calls `done`. `holders` counts who may still touch the memory:
+ *          the parts, the commands on their way, and the caller. Two counts, for a command that
+ *          finds its part gone is still in the loop's queue, and `done` must be called on a loop.
  * Fields   [I] set before the parts are posted, [o] the part's loop's, [a] atomic, [c] written
  *          before `command` is stored, read after it was found.
  */

@@ -53,7 +53,8 @@ GYRE_ON_LOOP static void close_part(struct gyre__part *part, int status)
     part->status = status;
     (void)gyre_timer_stop(&part->timer); /* this is the owner */
     close_reserve(part);
-    gyre__listener_unlink(part->listener);
+    if (status == 0) /* else only this loop's part ends: the others still serve the path */
+        gyre__listener_unlink(part->listener);
     if (state != GYRE__PART_POSTED && state != GYRE__PART_DETACHED) {
         part->channel.operations->close(&part->channel, on_closed);
         return;
@@ -74,7 +75,7 @@ static void on_lost(struct gyre__channel *channel, int error)
 GYRE_ON_LOOP static void report(const struct gyre__part *part, int error)
 {
     struct gyre_failure failure = {
-        .kind = GYRE_FAILED_HANDLER, .error = error, .fd = part->fd, .arg = part->listener->arg};
+        .kind = GYRE_FAILED_ACCEPT, .error = error, .fd = part->fd, .arg = part->listener->arg};
     gyre__loop_report(part->loop, &failure);
 }
 
@@ -273,8 +274,10 @@ static int on_command(struct gyre_loop *loop, int status, void *arg)
 {
     struct gyre__part *part = arg;
     struct gyre_listener *listener = part->listener;
-    (void)loop;
     gyre__assert_on_loop();
+    /* The loop's own posts overtake those that are still in its door: the attach comes next. */
+    if (status == 0 && part->state == GYRE__PART_POSTED)
+        return gyre__loop_post_exempt(loop, &part->command);
     /* relaxed: the post that brought this here shows what was stored before it */
     uint8_t command = atomic_load_explicit(&listener->command, memory_order_relaxed);
     if (status == 0 && command == GYRE__LISTENER_STOP)

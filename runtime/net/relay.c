@@ -386,7 +386,8 @@ GYRE_ON_LOOP static void take(struct gyre_relay *relay, struct gyre_stream *stre
 {
     gyre__timeouts_end(stream);
     stream->by.relay = relay;
-    stream->channel.in.u.receive_max = 0;
+    if (stream->in.block == NULL) /* else the receive under way stays limited to the room left */
+        stream->channel.in.u.receive_max = 0;
 }
 
 int gyre_stream_relay(struct gyre_stream *a, struct gyre_stream *b,

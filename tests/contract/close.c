@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * close - rules T66 to T66d and T69: the end of a run and of a loop, and the waker's life.
+ * close - rules T66 to T66d: the end of a run and of a loop.
  */
 #include "support.h"
 
@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 enum {
-    NUMBERS = 256, /* descriptors of a test are below */
     POSTERS = 4,
     ROUNDS = 10
 };
@@ -401,6 +400,39 @@ GYRE_TEST(close, T66d_last_release_closes_an_open_loop)
     cr_assert_str_eq(scene.text, "callback! timer!");
 }
 
+static int release_one(struct gyre_loop *loop, int status, void *arg)
+{
+    say(arg, status == -ECANCELED ? "released" : "run");
+    gyre_loop_release(loop);
+    return 0;
+}
+
+static int destroy_one(struct gyre_loop *loop, int status, void *arg)
+{
+    say(arg, status == -ECANCELED ? "destroyed" : "run");
+    gyre_loop_destroy(loop);
+    return 0;
+}
+
+GYRE_TEST(close, T66d_cancelled_function_may_drop_the_last_reference)
+{
+    static gyre_fn *const functions[] = {release_one, destroy_one};
+    static const char *const texts[] = {"released next!", "destroyed next!"};
+    for (int i = 0; i < 2; i++) {
+        struct scene scene;
+        struct memory_count memory = {0};
+        unsigned before = count_descriptors();
+        count_memory(&memory);
+        scene_open(&scene);
+        cr_assert_eq(gyre_loop_add_callback(scene.loop, functions[i], &scene), 0);
+        cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "next")), 0);
+        cr_assert_eq(gyre_loop_close(scene.loop, 0), 0);
+        cr_assert_str_eq(scene.text, texts[i]);
+        cr_assert_eq(memory.blocks, 0);
+        cr_assert_eq(count_descriptors(), before);
+    }
+}
+
 /* A thread that posts until the loop has closed. */
 struct racer {
     struct gyre_loop *loop;
@@ -472,126 +504,6 @@ GYRE_TEST(close, T66d_post_that_races_with_close_is_run_cancelled_or_refused)
         for (int i = 0; i < POSTERS; i++) {
             cr_assert_eq(racers[i].refusal, ESHUTDOWN);
             cr_assert_eq(racers[i].run + racers[i].cancelled, racers[i].posted, "none is lost");
-        }
-    }
-}
-
-/* ---- T69 ------------------------------------------------------------------------------------- */
-
-/* Marks the descriptors that are open. */
-static void mark_open(bool marks[NUMBERS])
-{
-    for (int fd = 0; fd < NUMBERS; fd++)
-        marks[fd] = is_open(fd);
-}
-
-/* Of the descriptors opened since, writes into those that take bytes, until they are full. */
-static unsigned fill_new(const bool before[NUMBERS])
-{
-    const uint64_t most = UINT64_MAX - 1; /* the largest count of a counter, and eight bytes else */
-    unsigned filled = 0;
-    for (int fd = 0; fd < NUMBERS; fd++) {
-        int flags = fcntl(fd, F_GETFL);
-        if (before[fd] || flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
-            continue;
-        if (write(fd, &most, sizeof(most)) < 0 && errno == EINVAL)
-            continue; /* a poller's own, which takes no bytes */
-        cr_assert_neq(flags & O_NONBLOCK, 0, "descriptor %d would block", fd);
-        while (write(fd, &most, sizeof(most)) > 0)
-            ;
-        cr_assert_eq(errno, EAGAIN);
-        filled++;
-    }
-    return filled;
-}
-
-static void *wake_often(void *arg)
-{
-    for (int i = 0; i < 100; i++)
-        gyre_loop_wake(arg);
-    return NULL;
-}
-
-static void be_woken(struct scene *scene)
-{
-    if (scene->waits > 3)
-        return;
-    const bool *before = scene->data;
-    if (fill_new(before) == 0)
-        say(scene, "nothing was filled");
-    on_thread(wake_often, scene->loop); /* would hang if a full waker blocked */
-}
-
-GYRE_TEST(close, T69_waker_does_not_block_and_a_full_one_still_wakes)
-{
-    bool before[NUMBERS];
-    struct scene scene;
-    mark_open(before);
-    scene_open(&scene);
-    scene.data = before;
-    scene.on_wait = be_woken;
-    cr_assert_eq(scene_run_polls(&scene, 5), 0);
-    cr_assert_str_eq(scene.text, "");
-    cr_assert_eq(scene.waits, 5);
-    cr_assert_geq(stats_of(scene.loop).wakes_written, 3);
-    cr_assert_eq(stats_of(scene.loop).events, 0, "the loop silences it by itself");
-    scene_close(&scene);
-}
-
-GYRE_TEST(close, T69_waker_is_close_on_exec)
-{
-    bool before[NUMBERS];
-    mark_open(before);
-    struct gyre_loop *loop = open_loop();
-    cr_assert_eq(gyre_loop_acquire(loop), loop);
-    gyre_loop_destroy(loop); /* what is left of it is the waker */
-    unsigned wakers = 0;
-    for (int fd = 0; fd < NUMBERS; fd++) {
-        if (before[fd] || !is_open(fd))
-            continue;
-        wakers++;
-        cr_assert_neq(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
-    }
-    cr_assert_geq(wakers, 1);
-    gyre_loop_release(loop);
-}
-
-static void *wake_until_told(void *arg)
-{
-    struct racer *racer = arg;
-    /* relaxed: the order of the end does not matter */
-    while (atomic_load_explicit(&racer->run, memory_order_relaxed) == 0) {
-        gyre_loop_wake(racer->loop);
-        (void)gyre_loop_stop(racer->loop); /* harmless once it has closed */
-        atomic_fetch_add_explicit(&racer->posted, 1, memory_order_relaxed); /* a count */
-    }
-    gyre_loop_release(racer->loop);
-    return NULL;
-}
-
-GYRE_TEST(close, T69_closing_does_not_race_with_a_writer_into_a_recycled_number)
-{
-    for (int round = 0; round < ROUNDS; round++) {
-        struct racer racer = {.loop = open_loop()};
-        struct gyre_loop *loop = gyre_loop_acquire(racer.loop);
-        pthread_t thread = start_thread(wake_until_told, &racer);
-        while (atomic_load_explicit(&racer.posted, memory_order_relaxed) == 0) /* as above */
-            run_to_stop(loop);
-        gyre_loop_destroy(loop);
-        /* Whatever number is free now, the writer must not have it. */
-        int fds[4][2];
-        for (int i = 0; i < 4; i++)
-            make_pipe(fds[i]);
-        unsigned seen = atomic_load_explicit(&racer.posted, memory_order_relaxed); /* as above */
-        while (atomic_load_explicit(&racer.posted, memory_order_relaxed) < seen + 100)
-            ; /* the writer is at it */
-        atomic_store_explicit(&racer.run, 1, memory_order_relaxed); /* as above */
-        pthread_join(thread, NULL);
-        for (int i = 0; i < 4; i++) {
-            char byte;
-            cr_assert_eq(read(fds[i][0], &byte, 1), -1);
-            cr_assert_eq(errno, EAGAIN);
-            close_pipe(fds[i]);
         }
     }
 }

@@ -115,26 +115,43 @@ GYRE_TEST(turn, T37_budget_ends_the_phase_early_and_keeps_the_order)
 
 /* ---- T38, T39 -------------------------------------------------------------------------------- */
 
+/* Posts "1" to "6" in all forms. */
+static int post_in_order(struct gyre_loop *loop, int status, void *arg)
+{
+    static const char *const names[] = {"1", "2", "3", "4", "5", "6"};
+    static struct gyre_task tasks[4];
+    struct gyre_task *const batch[] = {&tasks[1], &tasks[2]};
+    struct word *words[6];
+    for (int i = 0; i < 6; i++)
+        words[i] = word_of(arg, names[i]);
+    gyre_task_init(&tasks[0], say_word, words[1]);
+    gyre_task_init(&tasks[1], say_word, words[2]);
+    gyre_task_init(&tasks[2], say_word, words[3]);
+    gyre_task_init(&tasks[3], say_word, words[5]);
+    int r = status;
+    r |= gyre_loop_add_callback(loop, say_word, words[0]);
+    r |= gyre_loop_post(loop, &tasks[0]);
+    r |= gyre_loop_post_batch(loop, batch, 2);
+    r |= gyre_loop_spawn_callback(loop, say_word, words[4]);
+    r |= gyre_loop_post(loop, &tasks[3]);
+    r |= gyre_loop_post_batch(loop, NULL, 0);
+    return r;
+}
+
 GYRE_TEST(turn, T38_posts_of_the_owner_run_in_order_whatever_their_form)
 {
-    struct scene scene;
-    struct gyre_task tasks[4];
-    struct gyre_task *const batch[] = {&tasks[1], &tasks[2]};
-    scene_open(&scene);
-    gyre_task_init(&tasks[0], say_word, word_of(&scene, "2"));
-    gyre_task_init(&tasks[1], say_word, word_of(&scene, "3"));
-    gyre_task_init(&tasks[2], say_word, word_of(&scene, "4"));
-    gyre_task_init(&tasks[3], say_word, word_of(&scene, "6"));
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "1")), 0);
-    cr_assert_eq(gyre_loop_post(scene.loop, &tasks[0]), 0);
-    cr_assert_eq(gyre_loop_post_batch(scene.loop, batch, 2), 0);
-    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, say_word, word_of(&scene, "5")), 0);
-    cr_assert_eq(gyre_loop_post(scene.loop, &tasks[3]), 0);
-    cr_assert_eq(gyre_loop_post_batch(scene.loop, NULL, 0), 0);
-    cr_assert_eq(scene_run(&scene), 0);
-    cr_assert_str_eq(scene.text, "1 2 3 4 5 6");
-    cr_assert_eq(stats_of(scene.loop).callbacks, 6);
-    scene_close(&scene);
+    for (unsigned inside = 0; inside < 2; inside++) {
+        struct scene scene;
+        scene_open(&scene);
+        if (inside != 0)
+            cr_assert_eq(gyre_loop_add_callback(scene.loop, post_in_order, &scene), 0);
+        else
+            cr_assert_eq(post_in_order(scene.loop, 0, &scene), 0);
+        cr_assert_eq(scene_run(&scene), 0);
+        cr_assert_str_eq(scene.text, "1 2 3 4 5 6", "inside: %u", inside);
+        cr_assert_eq(stats_of(scene.loop).callbacks, 6 + inside);
+        scene_close(&scene);
+    }
 }
 
 /* A thread's posts, each with its number. */

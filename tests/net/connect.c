@@ -214,6 +214,28 @@ GYRE_TEST(connect, ends_when_its_time_is_over)
     net_close(&net);
 }
 
+GYRE_TEST(connect, time_begins_with_the_call_also_between_runs)
+{
+    struct net net;
+    struct silence silence;
+    net_open(&net);
+    make_silence(&silence);
+    struct user *before = user_new(&net);
+    struct user *user = user_new(&net);
+    net_settle(&net);
+    cr_assert_eq(begin(before, silence.address, 0), 0);
+    net.now_ns += 20 * SECOND_NS; /* no run has seen that yet */
+    cr_assert_eq(begin(user, silence.address, 5 * SECOND_NS), 0);
+    net_pass(&net, 5 * SECOND_NS - 1);
+    cr_assert_str_eq(user->text, "");
+    net_pass(&net, 1);
+    cr_assert_str_eq(user->text, "e-110");
+    user_free(before);
+    user_free(user);
+    end_silence(&silence);
+    net_close(&net);
+}
+
 GYRE_TEST(connect, can_be_closed_at_any_time)
 {
     struct net net;

@@ -207,7 +207,7 @@ GYRE_TEST(listener, failed_accept_resets_the_stream_and_is_reported)
     cr_assert_eq(open_at(&served, "127.0.0.1:0"), 0);
     int fd = raw_connect(served.address);
     net_until(&served.nets[0], &errors);
-    cr_assert_eq(failure.kind, GYRE_FAILED_HANDLER);
+    cr_assert_eq(failure.kind, GYRE_FAILED_ACCEPT);
     cr_assert_eq(failure.error, -ENOSPC);
     char byte;
     while (raw_receive(fd, &byte, 1) == -EAGAIN)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -232,7 +233,17 @@ GYRE_TEST(listener_ends, close_resets_the_backlog)
     end(&served);
 }
 
-GYRE_TEST(listener_ends, goes_with_its_loops)
+/* Ends the loops first, and then gives the listener back: `done` comes inside the call. */
+static void end_loops_first(struct served *served)
+{
+    end(served);
+    cr_assert_eq(served->done, 0);
+    gyre_listener_close(served->listener, on_done, served);
+    cr_assert_eq(served->done, 1);
+    cr_assert_eq(served->done_status, -ECANCELED);
+}
+
+GYRE_TEST(listener_ends, ends_with_its_loops_and_stays_the_callers)
 {
     struct served served;
     char path[64];
@@ -241,13 +252,13 @@ GYRE_TEST(listener_ends, goes_with_its_loops)
     snprintf(address, sizeof(address), "unix:%s", path);
 
     serve(&served, 2, "127.0.0.1:0"); /* the parts are still on their way */
-    end(&served);
+    end_loops_first(&served);
     serve(&served, 2, "127.0.0.1:0");
     settle(&served);
-    end(&served);
+    end_loops_first(&served);
     serve(&served, 2, address);
     settle(&served);
-    end(&served);
+    end_loops_first(&served);
     cr_assert_neq(access(path, F_OK), 0);
 
     serve(&served, 2, "127.0.0.1:0"); /* stopped, and cut short by the loops */
@@ -265,6 +276,80 @@ GYRE_TEST(listener_ends, goes_with_its_loops)
     served.nets[0] = served.nets[1];
     net_settle(&served.nets[1]);
     net_close(&served.nets[1]);
+    gyre_listener_close(served.listener, NULL, NULL);
+}
+
+GYRE_TEST(listener_ends, path_stays_while_one_loop_serves_it)
+{
+    struct served served;
+    char path[64];
+    char address[80];
+    unix_path(path);
+    snprintf(address, sizeof(address), "unix:%s", path);
+    serve(&served, 2, address);
+    settle(&served);
+    net_close(&served.nets[0]);
+    int fd = connect_unix(path);
+    cr_assert_geq(fd, 0);
+    net_settle(&served.nets[1]);
+    cr_assert_eq(served.accepted[1], 1);
+    gyre_listener_close(served.listener, on_done, &served);
+    net_settle(&served.nets[1]);
+    cr_assert_eq(served.done, 1);
+    cr_assert_neq(access(path, F_OK), 0);
+    gyre_stream_close(served.streams[0]);
+    net_close(&served.nets[1]);
+    close(fd);
+}
+
+/* A listener that another thread opens while its loop is inside a function, which ends it. */
+struct overtaking {
+    struct served served;
+    char address[80];
+    void (*end)(struct gyre_listener *listener, gyre_fn *done, void *arg);
+    int result;
+};
+
+static void *open_here(void *arg)
+{
+    struct overtaking *overtaking = arg;
+    struct served *served = &overtaking->served;
+    overtaking->result =
+        gyre_listener_open_on(served->loops, 1, overtaking->address, &served->options,
+                              &served->listener, on_accept, served);
+    return NULL;
+}
+
+static int open_there_and_end(struct gyre_loop *loop, int status, void *arg)
+{
+    struct overtaking *overtaking = arg;
+    pthread_t thread;
+    (void)loop;
+    cr_assert_eq(status, 0);
+    cr_assert_eq(pthread_create(&thread, NULL, open_here, overtaking), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(overtaking->result, 0);
+    overtaking->end(overtaking->served.listener, on_done, &overtaking->served);
+    return 0;
+}
+
+GYRE_TEST(listener_ends, ends_also_if_that_is_said_before_its_loop_knows_of_it)
+{
+    static struct overtaking overtaking;
+    struct served *served = &overtaking.served;
+    char path[64];
+    for (int stop = 0; stop < 2; stop++) {
+        unix_path(path);
+        snprintf(overtaking.address, sizeof(overtaking.address), "unix:%s", path);
+        overtaking.end = stop != 0 ? gyre_listener_stop : gyre_listener_close;
+        serve_nowhere(served, 1);
+        cr_assert_eq(gyre_loop_add_callback(served->loops[0], open_there_and_end, &overtaking), 0);
+        pass(served, 500 * MS_NS);
+        cr_assert_eq(served->done, 1, "stop: %d", stop);
+        cr_assert_eq(served->done_status, 0);
+        cr_assert_eq(connect_unix(path), -ENOENT, "nobody serves it");
+        end(served);
+    }
 }
 
 GYRE_TEST(listener_ends, is_not_opened_on_a_loop_that_has_closed)

@@ -152,6 +152,42 @@ GYRE_TEST(relay_ends, waits_50_ms_at_most_for_a_reader_before_the_reset)
     net_close(&net);
 }
 
+/* ---- a reader that stands still -------------------------------------------------------------- */
+
+GYRE_TEST(relay_ends, does_not_end_because_kept_bytes_wait_for_a_reader)
+{
+    struct net net;
+    struct joined joined;
+    size_t written = 0;
+    size_t taken;
+    net_open(&net);
+    make_pairs(&joined, &net, pair_unix);
+    struct user *user = user_new(&net);
+    user->stream = joined.streams[0];
+    user->on_received = ACT_KEEP;
+    gyre_stream_bind(user->stream, &user_events, user);
+    do { /* until the system and the stream take no more */
+        pattern_fill(big, 30000, written);
+        cr_assert_eq(gyre_stream_write(joined.streams[1], big, 30000, &taken), 0);
+        written += taken;
+    } while (taken == 30000);
+    pattern_fill(big, 100000, written);
+    raw_send(joined.fds[0], big, 40000);
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "r40000");
+    join(&joined);
+    user->stream = NULL;
+    raw_send(joined.fds[0], big + 40000, 60000);
+    net_settle(&net);
+    cr_assert_eq(joined.done, 0);
+    cr_assert_eq(read_all(&net, joined.fds[1], 0), written + 100000);
+    gyre_relay_cancel(joined.relay);
+    cr_assert_eq(joined.result.bytes[0], 100000);
+    user_free(user);
+    close_fds(&joined);
+    net_close(&net);
+}
+
 /* ---- idleness, cancel, the loop's end -------------------------------------------------------- */
 
 GYRE_TEST(relay_ends, ends_when_it_was_idle_for_long)

@@ -142,22 +142,30 @@ static void stop_under_load_loses_no_connection(void)
 
 static void runtime_that_stops_takes_its_listeners_down(void)
 {
-    struct gyre_listener *listener;
+    struct gyre_listener *open;
+    struct gyre_listener *told;
+    struct gyre_listener *none = NULL;
     _Atomic uint32_t stopped = 0;
+    _Atomic uint32_t closed = 0;
     struct gyre_runtime *runtime = make_runtime(3, NULL, NULL);
-    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL), 0);
-    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL), 0);
+    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &open, answer, NULL), 0);
+    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &told, answer, NULL), 0);
     CHECK_EQ(gyre_runtime_start(runtime), 0);
-    gyre_listener_stop(listener, on_stopped, &stopped);
+    gyre_listener_stop(told, on_stopped, &stopped);
     gyre_runtime_stop(runtime);
     CHECK_EQ(gyre_runtime_join(runtime), 0);
     CHECK_NE(atomic_load_explicit(&stopped, memory_order_seq_cst), 0);
-    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL), -ESHUTDOWN);
+    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &none, answer, NULL), -ESHUTDOWN);
+    CHECK(none == NULL);
     gyre_runtime_destroy(runtime);
+    CHECK_EQ(atomic_load_explicit(&closed, memory_order_seq_cst), 0);
+    gyre_listener_close(open, on_stopped, &closed); /* the loops are gone, it is still ours */
+    CHECK_NE(atomic_load_explicit(&closed, memory_order_seq_cst), 0);
 
     runtime = make_runtime(2, NULL, NULL); /* and one that never began */
-    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL), 0);
+    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &open, answer, NULL), 0);
     gyre_runtime_destroy(runtime);
+    gyre_listener_close(open, NULL, NULL);
 }
 
 static void *open_and_end(void *arg)

@@ -71,7 +71,8 @@ struct gyre_loop;
  * What a loop runs later: callbacks, tasks, timers, results.
  *
  * `status` is 0, or -ECANCELED when the loop closes first: then only release what arg holds. The
- * result is 0 or a negative errno, which goes to the loop's error hook and stops nothing.
+ * result is 0 or a negative errno, which goes to the loop's error hook and stops nothing; of a
+ * cancelled call it is ignored.
  */
 typedef int gyre_fn(struct gyre_loop *loop, int status, void *arg);
 

@@ -51,8 +51,8 @@ GYRE_API void gyre_listener_options_init(struct gyre_listener_options *options) 
  *
  * Threads:  any.
  * Blocks:   for a name, as long as the system's resolver does; otherwise never.
- * Lifetime: the listener lives until stop or close has been called and has ended, or its loops have
- *           closed; then it is gone without a further call.
+ * Lifetime: the listener is the caller's until it calls stop or close, one of them and once, be it
+ *           after the loops have closed.
  * Errors:   -EADDRINUSE: the address is served, here or by another process; -EADDRNOTAVAIL,
  *           -EACCES; -EINVAL, -ENAMETOOLONG: not an address; -EMFILE, -ENOMEM; -ESHUTDOWN: the
  *           loops have closed.
@@ -89,11 +89,11 @@ GYRE_API GYRE_MUST_CHECK int gyre_listener_address(const struct gyre_listener *l
  * Stops listening without losing a connection, as described above; then calls `done`, if not NULL,
  * on the loop that finishes last.
  *
- * Threads:  any; once for a listener, or gyre_listener_close instead. Not at the same time as the
- *           last of its loops closes, and not after.
+ * Threads:  any; once for a listener, or gyre_listener_close instead.
  * Blocks:   never.
  * Lifetime: the listener is the library's from this call on. `accept` can still be called until
- *           `done` is: with 0, or with -ECANCELED if that last loop closes first.
+ *           `done` is: once, with 0, or with -ECANCELED if that last loop closed first. If all
+ *           loops had closed before this call, `done` is called inside it.
  */
 GYRE_API void gyre_listener_stop(struct gyre_listener *listener, gyre_fn *done, void *arg)
     GYRE_ANY_THREAD;

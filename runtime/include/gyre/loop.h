@@ -55,13 +55,14 @@ struct gyre_failure {
     enum gyre_failure_kind {
         GYRE_FAILED_CALLBACK,
         GYRE_FAILED_TIMER,
-        GYRE_FAILED_HANDLER
+        GYRE_FAILED_HANDLER,
+        GYRE_FAILED_ACCEPT /* a listener's function, or what it was to be called for */
     } kind;
     int error; /* negative errno */
-    int fd; /* of a handler, else -1 */
+    int fd; /* of a handler or listener, else -1 */
     gyre_fn *fn; /* of a callback or timer, else NULL */
     gyre_handler_fn *handler; /* of a handler, else NULL */
-    void *arg;
+    void *arg; /* the function's */
 };
 
 /* Called on the loop's thread when a function has returned a negative result. */
@@ -119,7 +120,7 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_create(const struct gyre_loop_options *op
 
 /*
  * Closes the loop if need be and drops a reference. NULL is ignored. Inside run, the close is left
- * to the end of the run.
+ * to the end of the run; while another thread is inside, to the last release.
  *
  * Threads:  any; the last reference of an open loop belongs to a thread that may close it.
  * Lifetime: the loop is not the caller's afterwards.
@@ -135,7 +136,7 @@ GYRE_API struct gyre_loop *gyre_loop_acquire(struct gyre_loop *loop) GYRE_ANY_TH
 
 /*
  * Drops a reference; NULL is ignored. The last one closes an open loop, on the calling thread, and
- * frees it.
+ * frees it. Listeners and name lookups hold references too: close a loop that has any.
  *
  * Threads:  any.
  */
@@ -179,7 +180,8 @@ GYRE_API void gyre_loop_wake(struct gyre_loop *loop) GYRE_ANY_THREAD;
  * close is harmless.
  *
  * Threads:  the owner's; others may post meanwhile.
- * Errors:   -EBUSY: it is running; -EPERM: not the owner, or a loop of a runtime.
+ * Errors:   -EBUSY: it is running; -EPERM: not the owner, or a loop of a runtime; -EINVAL: unknown
+ *           flags.
  */
 GYRE_API int gyre_loop_close(struct gyre_loop *loop, unsigned flags) GYRE_ON_LOOP;
 
@@ -260,9 +262,9 @@ GYRE_API const char *gyre_loop_backend(const struct gyre_loop *loop) GYRE_ANY_TH
  * Threads:  the loop's.
  * Order:    handlers of one batch run in the order in which the system reported them.
  * Lifetime: the descriptor stays the caller's: remove the handler before closing it.
- * Errors:   -EINVAL: fd is negative, fn is NULL or events has other bits; -EBADF: fd is closed;
- *           -EPERM: not the owner, or fd cannot be polled; -EEXIST: fd has a handler, which stays
- *           as it was; -EBUSY: a stream or listener has fd; -ESHUTDOWN; -ENOMEM; -ENOSPC: the
+ * Errors:   -EINVAL: fd is negative or fn is NULL; -ENOTSUP: events has other bits; -EBADF: fd is
+ *           closed; -EPERM: not the owner, or fd cannot be polled; -EEXIST: fd has a handler, which
+ *           stays as it was; -EBUSY: a stream or listener has fd; -ESHUTDOWN; -ENOMEM; -ENOSPC: the
  *           system's limit on registrations.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events,
@@ -272,7 +274,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_add_handler(struct gyre_loop *loop, int f
  * Replaces the events of a handler. An event that was fetched before is still delivered as it was.
  *
  * Threads:  the loop's.
- * Errors:   -ENOENT: fd has no handler; -EINVAL, -EPERM, -EBUSY: as for gyre_loop_add_handler.
+ * Errors:   -ENOENT: fd has no handler; -EINVAL, -ENOTSUP, -EPERM, -EBUSY: as for
+ *           gyre_loop_add_handler.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_update_handler(struct gyre_loop *loop, int fd,
                                                       uint32_t events) GYRE_ON_LOOP;

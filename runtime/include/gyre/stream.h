@@ -36,7 +36,7 @@ struct gyre_stream_events {
     /* The connect has succeeded. Accepted streams are open from the start: it is not called. */
     void (*opened)(struct gyre_stream *stream, void *arg);
     /* `bytes` bytes are at `data`, until it returns. *ret_used, `bytes` at first, says how many of
-     * them are done with. */
+     * them are done with. Should it run the loop, the stream receives nothing meanwhile. */
     void (*received)(struct gyre_stream *stream, const void *data, size_t bytes, size_t *ret_used,
                      void *arg);
     /* 0: the peer finished; bytes kept are void, writing goes on. Negative: the stream has failed:
@@ -78,7 +78,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_stream_connect(struct gyre_loop *loop, const c
 
 /*
  * Sets who gets the stream's events, NULL: nobody. An accepted stream reads nothing before this.
- * Bytes kept are offered to the new receiver, in the next turn at the latest.
+ * Bytes kept are offered to the new receiver, in the next turn at the latest; a failure that came
+ * before anybody was bound is told then, too.
  *
  * Threads:  the loop's.
  * Lifetime: `events` must outlive the stream; it is usually static.

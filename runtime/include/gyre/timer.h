@@ -105,7 +105,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_call_later(struct gyre_loop *loop, uint64
 GYRE_API int gyre_loop_cancel_call(struct gyre_loop *loop, uint64_t handle) GYRE_ON_LOOP;
 
 /*
- * The posting form of gyre_loop_call_at: arms the call from any thread. It has no handle.
+ * The posting form of gyre_loop_call_at: arms the call from any thread. It has no handle. Should
+ * the loop find no memory to arm it, fn gets -ECANCELED, and the error hook the reason.
  *
  * Threads:  any; not signal handlers.
  * Errors:   -ESHUTDOWN, -EAGAIN, -ENOMEM: as for gyre_loop_add_callback.

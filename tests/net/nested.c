@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sentence of gyre/stream.h about a `received` that runs the loop: what it was given stays as
+ * it is, and what comes meanwhile comes afterwards.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "support.h"
+
+/* What a user's `received` does: has `text` sent to `fd`, and runs the loop. */
+struct nested {
+    int fd;
+    const char *text;
+    unsigned on; /* number of the event that does so */
+};
+
+static void run_inside(struct user *user)
+{
+    const struct nested *nested = user->data;
+    if (user->received != nested->on)
+        return;
+    raw_send_text(nested->fd, nested->text);
+    net_settle(user->net);
+    cr_assert_eq(user->received, nested->on, "nothing is received meanwhile");
+    user->on_received = ACT_NOTHING;
+}
+
+/* Whether exactly `text` was used. */
+static bool used(const struct user *user, const char *text)
+{
+    size_t bytes = strlen(text);
+    return user->bytes_used == bytes && memcmp(user->bytes, text, bytes) == 0;
+}
+
+GYRE_TEST(nested, run_inside_received_keeps_this_streams_bytes)
+{
+    struct net net;
+    struct nested nested = {.text = "second", .on = 1};
+    net_open(&net);
+    struct user *user = user_on_unix(&net, &nested.fd);
+    user->data = &nested;
+    user->then = run_inside;
+    user->on_received = ACT_KEEP;
+    raw_send_text(nested.fd, "first ");
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "r6 r12");
+    cr_assert(used(user, "first second"));
+    raw_send_text(nested.fd, "third");
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "r6 r12 r5", "it receives on");
+    user_free(user);
+    close(nested.fd);
+    net_close(&net);
+}
+
+GYRE_TEST(nested, run_inside_received_keeps_this_streams_bytes_if_another_receives)
+{
+    struct net net;
+    struct nested nested = {.text = "others", .on = 1};
+    int fd;
+    net_open(&net);
+    struct user *user = user_on_unix(&net, &fd);
+    struct user *other = user_on_unix(&net, &nested.fd);
+    user->data = &nested;
+    user->then = run_inside;
+    user->on_received = ACT_KEEP;
+    raw_send_text(fd, "first ");
+    net_settle(&net);
+    cr_assert_str_eq(other->text, "r6", "the run served it");
+    cr_assert(used(other, "others"));
+    raw_send_text(fd, "second");
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "r6 r12");
+    cr_assert(used(user, "first second"));
+    user_free(user);
+    user_free(other);
+    close(fd);
+    close(nested.fd);
+    net_close(&net);
+}
+
+GYRE_TEST(nested, run_inside_received_of_kept_bytes_uses_those_alone)
+{
+    for (int resumed = 0; resumed < 2; resumed++) {
+        struct net net;
+        struct nested nested = {.text = "second", .on = 2};
+        net_open(&net);
+        struct user *user = user_on_unix(&net, &nested.fd);
+        user->data = &nested;
+        user->on_received = ACT_KEEP;
+        raw_send_text(nested.fd, "kept");
+        net_settle(&net);
+        user->on_received = ACT_NOTHING;
+        user->then = run_inside;
+        if (resumed != 0)
+            gyre_stream_resume(user->stream);
+        else
+            raw_send_text(nested.fd, "x");
+        net_settle(&net);
+        cr_assert_str_eq(user->text, resumed != 0 ? "r4 r4 r6" : "r4 r5 r6");
+        cr_assert(used(user, resumed != 0 ? "keptsecond" : "keptxsecond"));
+        user_free(user);
+        close(nested.fd);
+        net_close(&net);
+    }
+}
+
+static void finish_inside(struct user *user)
+{
+    const struct nested *nested = user->data;
+    if (user->received != nested->on)
+        return;
+    close(nested->fd);
+    net_settle(user->net);
+    cr_assert_eq(user->ended, 0, "nor the end");
+}
+
+GYRE_TEST(nested, run_inside_received_does_not_miss_the_end)
+{
+    struct net net;
+    struct nested nested = {.on = 1};
+    net_open(&net);
+    struct user *user = user_on_unix(&net, &nested.fd);
+    user->data = &nested;
+    user->then = finish_inside;
+    raw_send_text(nested.fd, "last");
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "r4 e0");
+    user_free(user);
+    net_close(&net);
+}
+
+static void close_inside(struct user *user)
+{
+    struct nested *nested = user->data;
+    gyre_stream_close(user->stream);
+    user->stream = NULL;
+    net_settle(user->net);
+    cr_assert_eq(raw_receive(nested->fd, &(char){0}, 1), 0, "the run closed it");
+}
+
+GYRE_TEST(nested, run_inside_received_may_see_the_streams_close)
+{
+    struct net net;
+    struct nested nested = {.on = 1};
+    net_open(&net);
+    struct user *user = user_on_unix(&net, &nested.fd);
+    user->data = &nested;
+    user->then = close_inside;
+    user->on_received = ACT_KEEP;
+    raw_send_text(nested.fd, "last");
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "r4");
+    user_free(user);
+    close(nested.fd);
+    net_close(&net);
+}
