@@ -418,14 +418,17 @@ GYRE_TEST(close, T66d_cancelled_function_may_drop_the_last_reference)
 {
     static gyre_fn *const functions[] = {release_one, destroy_one};
     static const char *const texts[] = {"released next!", "destroyed next!"};
+    struct memory_count memory = {0};
+    count_memory(&memory);
     for (int i = 0; i < 2; i++) {
         struct scene scene;
-        struct memory_count memory = {0};
+        struct gyre_task tasks[2];
         unsigned before = count_descriptors();
-        count_memory(&memory);
         scene_open(&scene);
-        cr_assert_eq(gyre_loop_add_callback(scene.loop, functions[i], &scene), 0);
-        cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "next")), 0);
+        gyre_task_init(&tasks[0], functions[i], &scene);
+        gyre_task_init(&tasks[1], say_word, word_of(&scene, "next"));
+        for (int j = 0; j < 2; j++)
+            cr_assert_eq(gyre_loop_post(scene.loop, &tasks[j]), 0);
         cr_assert_eq(gyre_loop_close(scene.loop, 0), 0);
         cr_assert_str_eq(scene.text, texts[i]);
         cr_assert_eq(memory.blocks, 0);

@@ -182,7 +182,7 @@ GYRE_TEST(relay_ends, does_not_end_because_kept_bytes_wait_for_a_reader)
     cr_assert_eq(joined.done, 0);
     cr_assert_eq(read_all(&net, joined.fds[1], 0), written + 100000);
     gyre_relay_cancel(joined.relay);
-    cr_assert_eq(joined.result.bytes[0], 100000);
+    cr_assert_geq(joined.result.bytes[0], 100000);
     user_free(user);
     close_fds(&joined);
     net_close(&net);

@@ -140,6 +140,36 @@ static void stop_under_load_loses_no_connection(void)
     gyre_runtime_destroy(runtime);
 }
 
+struct closed {
+    pthread_t closer;
+    _Atomic uint32_t done; /* 1: as it is to be */
+};
+
+static int on_closed(struct gyre_loop *loop, int status, void *arg)
+{
+    struct closed *closed = arg;
+    (void)loop;
+    set_word(&closed->done, status == 0 && !pthread_equal(pthread_self(), closed->closer) ? 1 : 2);
+    return 0;
+}
+
+static void close_of_a_live_listener_is_done_on_a_loop(void)
+{
+    struct gyre_listener *listener;
+    struct gyre_runtime *runtime = make_runtime(1, NULL, NULL);
+    CHECK_EQ(gyre_runtime_start(runtime), 0);
+    for (int i = 0; i < 500; i++) {
+        struct closed closed = {.closer = pthread_self(), .done = 0};
+        if (!CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, answer, NULL), 0))
+            break;
+        gyre_listener_close(listener, on_closed, &closed);
+        await_word(&closed.done);
+        if (!CHECK_EQ(atomic_load_explicit(&closed.done, memory_order_seq_cst), 1))
+            break;
+    }
+    gyre_runtime_destroy(runtime);
+}
+
 static void runtime_that_stops_takes_its_listeners_down(void)
 {
     struct gyre_listener *open;
@@ -463,6 +493,7 @@ static void proxy_on_three_loops_keeps_bytes_whole(void)
 
 static const struct plain_case cases[] = {
     PLAIN_CASE(stop_under_load_loses_no_connection),
+    PLAIN_CASE(close_of_a_live_listener_is_done_on_a_loop),
     PLAIN_CASE(runtime_that_stops_takes_its_listeners_down),
     PLAIN_CASE(listeners_come_and_go_on_many_threads),
     PLAIN_CASE(loops_may_close_while_names_are_looked_up),
