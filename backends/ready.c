@@ -33,7 +33,7 @@
 static void change(struct gyre__operation *operation, enum gyre__operation_state state)
 {
     GYRE__ASSERT(state == GYRE__OP_ACTIVE ? operation->state == GYRE__OP_IDLE
-                                    : operation->state == GYRE__OP_ACTIVE);
+                                          : operation->state == GYRE__OP_ACTIVE);
     GYRE__ASSERT(!operation->queued);
     operation->state = (uint8_t)state;
 }

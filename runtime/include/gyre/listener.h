@@ -4,7 +4,8 @@
  *
  * TCP       One SO_REUSEPORT socket a loop, all bound by the caller in the order of the loops; a
  *           connection stays on the loop that accepted it.
- * Unix      One socket, shared by the loops (the system refuses SO_REUSEPORT there).
+ * Unix      One socket, shared by the loops (the system refuses SO_REUSEPORT there). Its file is
+ *           removed at the end by name, whoever has made it anew meanwhile.
  * Full      Without descriptors, accepting backs off (10 ms, doubling up to 500 ms) and connections
  *           wait in the backlog; each time the longest wait has passed, the oldest of them is
  *           refused through a descriptor kept in reserve, so that a peer learns of it.
