@@ -118,7 +118,6 @@ static struct gyre_listener *make(struct gyre_loop *const loops[], unsigned coun
     listener->descriptors = loops[0]->backend->descriptors;
     listener->count = count;
     atomic_init(&listener->linked, false);
-    atomic_init(&listener->command, GYRE__LISTENER_NONE);
     atomic_init(&listener->open, count + 1); /* the handle's */
     atomic_init(&listener->holders, count + 1);
     for (unsigned i = 0; i < count; i++)
@@ -227,12 +226,12 @@ int gyre_listener_address(const struct gyre_listener *listener, char *text, size
 
 /* ---- stop and close -------------------------------------------------------------------------- */
 
-static void command(struct gyre_listener *listener, uint8_t what, gyre_fn *done, void *arg)
+static void command(struct gyre_listener *listener, enum gyre__listener_command what, gyre_fn *done,
+                    void *arg)
 {
     listener->done = done;
     listener->done_arg = arg;
-    /* relaxed: the posts publish it to the parts, and count_down to whoever ends last */
-    atomic_store_explicit(&listener->command, what, memory_order_relaxed);
+    listener->command = what;
     /* Before the posts: only if every part had ended by itself is this the last. */
     if (count_down(listener) && done != NULL)
         (void)done(listener->parts[0].loop, -ECANCELED, arg); /* no loop to report to */

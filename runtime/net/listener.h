@@ -11,8 +11,8 @@
  *          whoever brings it to 0 calls `done`. `holders` counts who may still touch the memory:
  *          the parts, the commands on their way, and the caller. Two counts, for a command that
  *          finds its part gone is still in the loop's queue, and `done` must be called on a loop.
- * Fields   [I] set before the parts are posted, [o] the part's loop's, [a] atomic, [c] written
- *          before `command` is stored, read after it was found.
+ * Fields   [I] set before the parts are posted, [o] the part's loop's, [a] atomic, [c] written by
+ *          stop or close before it counts down and posts, which show it to whoever reads it.
  */
 #ifndef GYRE_NET_LISTENER_H
 #define GYRE_NET_LISTENER_H
@@ -52,7 +52,6 @@ struct gyre__part {
 };
 
 enum gyre__listener_command {
-    GYRE__LISTENER_NONE,
     GYRE__LISTENER_STOP,
     GYRE__LISTENER_CLOSE
 };
@@ -65,7 +64,7 @@ struct gyre_listener {
     struct gyre__address address; /* [I] */
     bool shared; /* [I] one socket, many descriptors */
     _Atomic bool linked; /* [a] the file of a Unix socket is there */
-    _Atomic uint8_t command; /* [a] enum gyre__listener_command */
+    enum gyre__listener_command command; /* [c] */
     gyre_fn *done; /* [c] */
     void *done_arg; /* [c] */
     _Atomic uint32_t open; /* [a] */

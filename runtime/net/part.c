@@ -278,9 +278,7 @@ static int on_command(struct gyre_loop *loop, int status, void *arg)
     /* The loop's own posts overtake those that are still in its door: the attach comes next. */
     if (status == 0 && part->state == GYRE__PART_POSTED)
         return gyre__loop_post_exempt(loop, &part->command);
-    /* relaxed: the post that brought this here shows what was stored before it */
-    uint8_t command = atomic_load_explicit(&listener->command, memory_order_relaxed);
-    if (status == 0 && command == GYRE__LISTENER_STOP)
+    if (status == 0 && listener->command == GYRE__LISTENER_STOP)
         begin_drain(part);
     else if (status == 0)
         close_part(part, 0);

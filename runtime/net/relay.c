@@ -5,7 +5,7 @@
  *   streams[0] --- direction 0 ---> streams[1]      the bytes of direction d come from streams[d]
  *   streams[0] <--- direction 1 --- streams[1]      and wait in the `out` of streams[!d]
  *
- * Usual    A completed receive is sent from the loop's receive buffer, directly: one receive and
+ * Usual    A completed receive is sent from the buffer that it came in, directly: one receive and
  *          one send a chunk, no copy, no allocation, no change of interest. What the system does
  *          not take is copied into a block, the receive stops, and goes on when the block has
  *          drained.
