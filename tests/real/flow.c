@@ -154,18 +154,35 @@ static void set_timeouts(int fd)
     CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)), 0);
 }
 
-int flow_connect(const struct sockaddr_in *address)
+/* A connected socket, or -1 with errno. */
+static int try_connect(const struct sockaddr_in *address)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (!CHECK(fd >= 0))
         return -1;
     set_timeouts(fd);
-    if (!CHECK_EQ(connect(fd, (const struct sockaddr *)address, sizeof(*address)), 0)) {
+    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int flow_connect(const struct sockaddr_in *address)
+{
+    int fd = try_connect(address);
+    if (!CHECK(fd >= 0))
         plain_note("connect: %s", strerror(errno));
-        close(fd);
-        return -1;
-    }
+    return fd;
+}
+
+int flow_connect_unless_reset(const struct sockaddr_in *address)
+{
+    int fd = try_connect(address);
+    if (fd < 0)
+        CHECK_EQ(errno, ECONNRESET);
     return fd;
 }
 

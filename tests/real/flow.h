@@ -43,6 +43,11 @@ void flow_dead_address(char *ret_text);
 
 /* A connected socket, or -1 with the case failed. Receives time out after 20 s. */
 int flow_connect(const struct sockaddr_in *address);
+
+/* As flow_connect, for a peer that may reset at once: -1, and no failure, if that came before
+ * connect had returned, which it then says by ECONNRESET. */
+int flow_connect_unless_reset(const struct sockaddr_in *address);
+
 int flow_accept(int listener);
 
 /* Closes so that the peer sees a reset. */
