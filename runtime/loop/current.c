@@ -29,10 +29,7 @@ static void thread_ends(void *arg)
     struct gyre_loop *current = gyre__thread.current;
     gyre__thread.current = NULL;
     gyre_loop_release(current);
-    struct gyre__nodes *nodes = gyre__thread.nodes;
-    gyre__thread.nodes = NULL;
-    if (nodes != NULL)
-        gyre__nodes_close(nodes);
+    gyre__lanes_thread_ends(&gyre__thread.lanes);
 }
 
 int gyre__thread_notice_end(void)

@@ -7,9 +7,9 @@
  *             until then a post, and the waker it may write to, are safe.
  * Owner       The serial of the thread inside, or nobody's. A thread that leaves releases, and one
  *             that enters acquires, so that threads that run a loop in turn see each other's work.
- * Closing     Door first, so that nothing is accepted any more; then operations, callbacks and
- *             timers end with -ECANCELED until none is left, since each may start another's end;
- *             then the handlers.
+ * Closing     Door and lanes first, so that nothing is accepted any more; then operations,
+ *             callbacks and timers end with -ECANCELED until none is left, since each may start
+ *             another's end; then the handlers.
  */
 #include "loop/loop.h"
 
@@ -21,6 +21,8 @@ static const struct gyre_loop_options defaults = {
     .timer_budget_ns = UINT64_C(500) * 1000,
     .wait_max_ns = UINT64_C(3600) * 1000 * 1000 * 1000,
 };
+
+static _Atomic uint64_t last_serial; /* of all loops ever made */
 
 void gyre_loop_options_init(struct gyre_loop_options *options)
 {
@@ -125,6 +127,8 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
     loop->waker_edge = (backend->capabilities & GYRE__CAP_EDGE) != 0 && options->wait == NULL;
     gyre_task_init(&loop->control.task, NULL, NULL);
     loop->control.task.kind = GYRE__TASK_CONTROL;
+    /* relaxed: only that no two get the same */
+    loop->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
     gyre__door_init(&loop->door);
     atomic_init(&loop->owner, GYRE__NOBODY);
     atomic_init(&loop->references, 1);
@@ -206,18 +210,19 @@ static void cancel_all(struct gyre_loop *loop)
         while (gyre__loop_run_completions(loop))
             ;
         while (loop->queue.head != NULL)
-            gyre__loop_run_task(loop, gyre__queue_take(&loop->queue), -ECANCELED);
+            gyre__loop_run_next(loop, -ECANCELED);
         cancel_timers(loop);
     } while (loop->completions.head != NULL || loop->queue.head != NULL);
-    gyre__homeward_flush(&loop->homeward);
 }
 
 static void close_entered(struct gyre_loop *loop, unsigned flags)
 {
     gyre__assert_on_loop();
     loop->closed = true;
-    gyre__loop_receive(loop, gyre__door_close(&loop->door));
+    gyre__inbox_close(loop);
     cancel_all(loop);
+    gyre__inbox_deinit(loop);
+    gyre__nodes_deinit(&loop->nodes);
     gyre__handlers_deinit(loop, (flags & GYRE_CLOSE_ALL_FDS) != 0);
     gyre__timers_deinit(&loop->timers);
     gyre__blocks_deinit(&loop->blocks);

@@ -2,7 +2,7 @@
 /*
  * loop - the turn. The only file that knows the order of its phases.
  *
- *   1 receive     what the door holds goes behind the callbacks
+ *   1 receive     what others have posted goes behind the callbacks
  *   2 gather      the timers that are due, before any callback runs
  *   3 run         the callbacks counted at the top, then those timers
  *   4 stop        if asked
@@ -29,7 +29,7 @@ static void apply_stop(struct gyre_loop *loop)
     atomic_store_explicit(&loop->stopped, true, memory_order_relaxed);
 }
 
-static void meet_control(struct gyre_loop *loop)
+void gyre__loop_meet_control(struct gyre_loop *loop)
 {
     /* acq_rel, then the read: see struct gyre__control */
     (void)atomic_exchange_explicit(&loop->control.queued, false, memory_order_acq_rel);
@@ -37,33 +37,9 @@ static void meet_control(struct gyre_loop *loop)
         apply_stop(loop);
 }
 
-void gyre__loop_receive(struct gyre_loop *loop, struct gyre_task *newest)
-{
-    struct gyre_task *first = NULL;
-    struct gyre_task *last = NULL;
-    uint64_t count = 0;
-    while (newest != NULL) {
-        struct gyre_task *task = newest;
-        newest = task->next;
-        if (task->kind == GYRE__TASK_CONTROL) {
-            meet_control(loop);
-            continue;
-        }
-        task->next = first;
-        if (first == NULL)
-            last = task;
-        first = task;
-        count++;
-    }
-    if (first == NULL)
-        return;
-    gyre__queue_splice(&loop->queue, first, last, count);
-    gyre__counter_add(&loop->counters.posts, count);
-}
-
 static void receive(struct gyre_loop *loop)
 {
-    gyre__loop_receive(loop, gyre__door_take(&loop->door));
+    gyre__inbox_receive(loop);
     uint64_t queued = loop->queue.added - loop->queue.taken;
     /* relaxed: a statistic with one writer */
     if (queued > atomic_load_explicit(&loop->counters.queue_max.value, memory_order_relaxed))
@@ -108,17 +84,41 @@ GYRE_ON_LOOP static void report(struct gyre_loop *loop, enum gyre_failure_kind k
     gyre__loop_report(loop, &failure);
 }
 
-void gyre__loop_run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
+GYRE_ON_LOOP static void call(struct gyre_loop *loop, gyre_fn *fn, void *arg, int status)
 {
-    gyre_fn *fn = task->fn;
-    void *arg = task->arg;
-    if (loop->options.queue_max != 0 && task->kind != GYRE__TASK_EXEMPT)
-        gyre__loop_return_room(loop, 1);
-    if (task->kind == GYRE__TASK_NODE)
-        gyre__homeward_add(&loop->homeward, task);
     int r = fn(loop, status, arg);
     if (r < 0 && status == 0) /* a cancelled one only releases: it has nothing to fail at */
         report(loop, GYRE_FAILED_CALLBACK, fn, arg, r);
+}
+
+GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
+{
+    gyre_fn *fn = task->fn;
+    void *arg = task->arg;
+    if (task->kind != GYRE__TASK_EXEMPT)
+        gyre__loop_return_room(loop, 1);
+    if (task->kind == GYRE__TASK_NODE)
+        gyre__node_give(&loop->nodes, task);
+    call(loop, fn, arg, status);
+}
+
+GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
+{
+    struct gyre__message message = gyre__inbox_take(loop);
+    if (message.fn == NULL) {
+        run_task(loop, message.arg, status);
+        return;
+    }
+    gyre__loop_return_room(loop, 1);
+    call(loop, message.fn, message.arg, status);
+}
+
+void gyre__loop_run_next(struct gyre_loop *loop, int status)
+{
+    if (loop->queue.head->kind == GYRE__TASK_LANE)
+        run_message(loop, status);
+    else
+        run_task(loop, gyre__queue_take(&loop->queue), status);
 }
 
 /* Runs the callbacks that were added before the turn, or as many as the budget allows. */
@@ -126,10 +126,9 @@ GYRE_ON_LOOP static void run_callbacks(struct gyre_loop *loop, uint64_t last)
 {
     struct budget budget = {.ns = loop->options.callback_budget_ns};
     while (loop->queue.taken < last && !is_spent(loop, &budget)) {
-        gyre__loop_run_task(loop, gyre__queue_take(&loop->queue), 0);
+        gyre__loop_run_next(loop, 0);
         gyre__counter_add(&loop->counters.callbacks, 1);
     }
-    gyre__homeward_flush(&loop->homeward);
 }
 
 GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
@@ -181,7 +180,7 @@ static int wait_for_events(struct gyre_loop *loop)
     if (loop->batch_next < loop->batch_count)
         return 0; /* a nested run left it */
     uint64_t timeout_ns = wait_ns(loop);
-    bool armed = timeout_ns != 0 && gyre__door_arm(&loop->door);
+    bool armed = timeout_ns != 0 && gyre__inbox_detach(loop) && gyre__door_arm(&loop->door);
     int r = sleep_and_poll(loop, armed ? timeout_ns : 0);
     if (armed)
         gyre__door_disarm(&loop->door);

@@ -17,6 +17,7 @@
 #include "loop/block.h"
 #include "loop/door.h"
 #include "loop/handler.h"
+#include "loop/inbox.h"
 #include "loop/node.h"
 #include "loop/queue.h"
 #include "loop/thread.h"
@@ -93,7 +94,8 @@ struct gyre_loop {
     struct gyre__timers timers; /* [o] */
     struct gyre__handlers handlers; /* [o] */
     struct gyre__blocks blocks; /* [o] */
-    struct gyre__homeward homeward; /* [o] nodes on their way back */
+    struct gyre__nodes nodes; /* [o] */
+    struct gyre__inbox inbox; /* [o] */
     struct gyre__completions completions; /* [o] */
     struct gyre__event *batch; /* [o] GYRE__BATCH_MAX events */
     unsigned batch_next; /* [o] the first that was not handled */
@@ -105,6 +107,7 @@ struct gyre_loop {
 
     /* Padded, not aligned: the allocator's memory need not be. */
     unsigned char pad[GYRE__LINE];
+    uint64_t serial; /* [I] never another loop's */
     struct gyre__door door; /* [a] */
     _Atomic uint64_t owner; /* [a] of the thread inside, or GYRE__NOBODY */
     _Atomic uint32_t references; /* [a] */
@@ -144,14 +147,14 @@ void gyre__loop_close_if_destroyed(struct gyre_loop *loop);
 /* Writes to the waker: for the poster that replaced ARMED. Async-signal-safe. */
 void gyre__loop_ring(struct gyre_loop *loop);
 
-/* Puts what the door gave, newest first, behind the queue; meets the loop's own requests. */
-void gyre__loop_receive(struct gyre_loop *loop, struct gyre_task *newest);
+/* The door gave the loop's own node: does what was asked. */
+void gyre__loop_meet_control(struct gyre_loop *loop);
 
 /* Runs the completions that are queued now, and not those that they add. False: there were none. */
 bool gyre__loop_run_completions(struct gyre_loop *loop) GYRE_ON_LOOP;
 
-/* Calls a task that was taken from the queue. */
-void gyre__loop_run_task(struct gyre_loop *loop, struct gyre_task *task, int status) GYRE_ON_LOOP;
+/* Takes the oldest callback from the queue, which has one, and calls it. */
+void gyre__loop_run_next(struct gyre_loop *loop, int status) GYRE_ON_LOOP;
 
 /*
  * How a runtime posts. claim_room takes the room of `count` posts of a bounded loop, all or none;

@@ -6,7 +6,8 @@
  *                           tail --^
  *
  * `added` and `taken` count for ever: a turn runs what was added before it began, also when a
- * nested run has taken some of that meanwhile.
+ * nested run has taken some of that meanwhile. A lane's node stands for all the messages that were
+ * met, and leaves with the last of them.
  */
 #ifndef GYRE_LOOP_QUEUE_H
 #define GYRE_LOOP_QUEUE_H
@@ -20,18 +21,7 @@ struct gyre__queue {
     uint64_t taken;
 };
 
-static inline void gyre__queue_append(struct gyre__queue *queue, struct gyre_task *task)
-{
-    task->next = NULL;
-    if (queue->head == NULL)
-        queue->head = task;
-    else
-        queue->tail->next = task;
-    queue->tail = task;
-    queue->added++;
-}
-
-/* Appends a list of `count` tasks, which ends in NULL. */
+/* Appends a list that ends in NULL, of `count` callbacks. */
 static inline void gyre__queue_splice(struct gyre__queue *queue, struct gyre_task *first,
                                       struct gyre_task *last, uint64_t count)
 {
@@ -43,6 +33,22 @@ static inline void gyre__queue_splice(struct gyre__queue *queue, struct gyre_tas
     queue->added += count;
 }
 
+static inline void gyre__queue_append(struct gyre__queue *queue, struct gyre_task *task)
+{
+    task->next = NULL;
+    gyre__queue_splice(queue, task, task, 1);
+}
+
+/* Moves all of `from`, whose counts are of its tasks, to the end of `queue`. */
+static inline void gyre__queue_move(struct gyre__queue *queue, struct gyre__queue *from)
+{
+    if (from->head == NULL)
+        return;
+    gyre__queue_splice(queue, from->head, from->tail, from->added - from->taken);
+    *from = (struct gyre__queue){0};
+}
+
+/* Takes the task at the head, which stands for one more callback. */
 static inline struct gyre_task *gyre__queue_take(struct gyre__queue *queue)
 {
     struct gyre_task *task = queue->head;

@@ -2,10 +2,11 @@
 /*
  * task - the forms of posting: which way a task takes into a loop.
  *
- * The owner's own posts go straight behind the queue, without atomics; all others go through the
- * door, and its one poster that found the loop asleep rings. A bounded loop's `room` counts down
- * before the task is in, and up when it is taken to be run, so that what is accepted never exceeds
- * the bound.
+ * The owner's own posts go straight behind the queue, without atomics. Another thread's callbacks
+ * go into its lane, which is made for the first of them; its tasks do as well if there is a lane,
+ * so that they keep their place among the callbacks, and else through the door as they are. The
+ * one poster that found the loop asleep rings. A bounded loop's `room` counts down before the task
+ * is in, and up when it is taken to be run, so that what is accepted never exceeds the bound.
  */
 #include <gyre/task.h>
 
@@ -41,38 +42,73 @@ void gyre__loop_return_room(struct gyre_loop *loop, size_t count)
         atomic_fetch_add_explicit(&loop->room, (uint32_t)count, memory_order_relaxed);
 }
 
-/* Posts a chain that runs from `newest` over `next` to `oldest`, from another thread. */
-static int post_foreign(struct gyre_loop *loop, struct gyre_task *newest, struct gyre_task *oldest,
-                        size_t count)
+/* What a poster makes of the door's or a lane's answer. */
+static int rung(struct gyre_loop *loop, int posted)
 {
-    int r = gyre__door_post(&loop->door, newest, oldest);
-    if (r == GYRE__DOOR_POSTED)
-        return 0;
-    if (r == GYRE__DOOR_POSTED_WAKE) {
+    if (posted == GYRE__DOOR_POSTED_WAKE)
         gyre__loop_ring(loop);
-        return 0;
-    }
-    gyre__loop_return_room(loop, count);
+    return posted < 0 ? posted : 0;
+}
+
+/* Announces what was put into a lane of the calling thread's. */
+static int announce(struct gyre_loop *loop, struct gyre__lane *lane)
+{
+    int r = gyre__lane_announce(lane, &loop->door);
+    if (r < 0)
+        gyre__lanes_forsake(lane);
+    return rung(loop, r);
+}
+
+/* ---- tasks: they cannot fail for memory ------------------------------------------------------ */
+
+/* Through the door: no lane was needed yet, or there is no memory for it. */
+static int post_past_lane(struct gyre_loop *loop, struct gyre__lane *lane,
+                          struct gyre_task *const tasks[], size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        tasks[i]->next = tasks[i - 1];
+    struct gyre_task *newest = tasks[count - 1];
+    return rung(loop, lane == NULL ? gyre__door_post(&loop->door, newest, tasks[0])
+                                   : gyre__lane_detour(lane, &loop->door, newest, tasks[0]));
+}
+
+static int post_foreign(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count)
+{
+    struct gyre__lane *lane = gyre__lanes_find(loop);
+    if (lane == NULL || gyre__lane_is_detoured(lane) || !gyre__lane_put_tasks(lane, tasks, count))
+        return post_past_lane(loop, lane, tasks, count);
+    return announce(loop, lane);
+}
+
+static int post_own(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count)
+{
+    if (loop->closed)
+        return -ESHUTDOWN;
+    for (size_t i = 0; i < count; i++)
+        gyre__queue_append(&loop->queue, tasks[i]);
+    return 0;
+}
+
+/* Posts with room that was claimed for those that need it. */
+static int post_claimed(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count,
+                        size_t room)
+{
+    int r =
+        gyre__loop_is_mine(loop) ? post_own(loop, tasks, count) : post_foreign(loop, tasks, count);
+    if (r != 0)
+        gyre__loop_return_room(loop, room);
     return r;
 }
 
 int gyre__loop_post_claimed(struct gyre_loop *loop, struct gyre_task *task)
 {
-    size_t room = task->kind != GYRE__TASK_EXEMPT;
-    if (!gyre__loop_is_mine(loop))
-        return post_foreign(loop, task, task, room);
-    if (loop->closed) {
-        gyre__loop_return_room(loop, room);
-        return -ESHUTDOWN;
-    }
-    gyre__queue_append(&loop->queue, task);
-    return 0;
+    return post_claimed(loop, &task, 1, 1);
 }
 
 int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task)
 {
     task->kind = GYRE__TASK_EXEMPT;
-    return gyre__loop_post_claimed(loop, task);
+    return post_claimed(loop, &task, 1, 0);
 }
 
 /* Why a post found no room: a loop that has closed full stays so. */
@@ -81,58 +117,65 @@ static int no_room(const struct gyre_loop *loop)
     return gyre__door_is_closed(&loop->door) ? -ESHUTDOWN : -EAGAIN;
 }
 
-static int post(struct gyre_loop *loop, struct gyre_task *task)
-{
-    return gyre__loop_claim_room(loop, 1) ? gyre__loop_post_claimed(loop, task) : no_room(loop);
-}
-
-int gyre_loop_post(struct gyre_loop *loop, struct gyre_task *task)
-{
-    return post(loop, task);
-}
-
 int gyre_loop_post_batch(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count)
 {
     if (count == 0)
         return 0;
-    if (!gyre__loop_claim_room(loop, count))
-        return no_room(loop);
-    if (!gyre__loop_is_mine(loop)) {
-        for (size_t i = 1; i < count; i++)
-            tasks[i]->next = tasks[i - 1];
-        return post_foreign(loop, tasks[count - 1], tasks[0], count);
-    }
-    if (loop->closed) {
-        gyre__loop_return_room(loop, count);
+    return gyre__loop_claim_room(loop, count) ? post_claimed(loop, tasks, count, count)
+                                              : no_room(loop);
+}
+
+int gyre_loop_post(struct gyre_loop *loop, struct gyre_task *task)
+{
+    return gyre_loop_post_batch(loop, &task, 1);
+}
+
+/* ---- callbacks ------------------------------------------------------------------------------- */
+
+static int add_foreign(struct gyre_loop *loop, const struct gyre__message *message)
+{
+    struct gyre__lane *lane = gyre__lanes_find(loop);
+    if (lane == NULL && !gyre__door_is_closed(&loop->door))
+        lane = gyre__lanes_create(loop);
+    if (lane == NULL || gyre__lane_is_detoured(lane) || !gyre__lane_put(lane, message))
+        return gyre__door_is_closed(&loop->door) ? -ESHUTDOWN : -ENOMEM;
+    return announce(loop, lane);
+}
+
+static int add_own(struct gyre_loop *loop, const struct gyre__message *message)
+{
+    if (loop->closed)
         return -ESHUTDOWN;
-    }
-    for (size_t i = 0; i < count; i++)
-        gyre__queue_append(&loop->queue, tasks[i]);
+    struct gyre_task *task = gyre__node_take(&loop->nodes);
+    if (task == NULL)
+        return -ENOMEM;
+    task->fn = message->fn;
+    task->arg = message->arg;
+    task->context = message->context;
+    gyre__queue_append(&loop->queue, task);
     return 0;
 }
 
-static int add(struct gyre_loop *loop, struct gyre_context *context, gyre_fn *fn, void *arg)
+static int add(struct gyre_loop *loop, const struct gyre__message *message)
 {
-    struct gyre_task *task = gyre__node_take();
-    if (task == NULL)
-        return -ENOMEM;
-    task->fn = fn;
-    task->arg = arg;
-    task->context = context;
-    int r = post(loop, task);
+    if (message->fn == NULL)
+        return -EINVAL;
+    if (!gyre__loop_claim_room(loop, 1))
+        return no_room(loop);
+    int r = gyre__loop_is_mine(loop) ? add_own(loop, message) : add_foreign(loop, message);
     if (r != 0)
-        gyre__node_give(task);
+        gyre__loop_return_room(loop, 1);
     return r;
 }
 
 int gyre_loop_add_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
 {
-    return add(loop, NULL, fn, arg);
+    return add(loop, &(struct gyre__message){.fn = fn, .arg = arg});
 }
 
 int gyre_loop_spawn_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
 {
-    return add(loop, NULL, fn, arg);
+    return add(loop, &(struct gyre__message){.fn = fn, .arg = arg});
 }
 
 /* ---- the posting form of call_at ------------------------------------------------------------- */

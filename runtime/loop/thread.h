@@ -11,12 +11,12 @@
 
 #include <gyre/base.h>
 
-struct gyre__nodes;
+#include "loop/lanes.h"
 
 struct gyre__thread {
     uint64_t serial;
     struct gyre_loop *current; /* holds a reference */
-    struct gyre__nodes *nodes; /* the cache for add_callback, NULL until used */
+    struct gyre__lane_table lanes; /* to the loops that it posts to */
     bool ends_noticed; /* its end has been hooked */
 };
 

@@ -131,11 +131,17 @@ void crew_loop_check(const struct gyre_loop *loop)
     CHECK_LE(stats.polls, stats.turns);
 }
 
+static void *post_stop(void *loop)
+{
+    must(-gyre_loop_add_callback(loop, stop, NULL), "gyre_loop_add_callback");
+    return NULL;
+}
+
 void crew_loop_end(struct crew_loop *it)
 {
-    struct gyre_task task; /* not add_callback: this thread is to leave no nodes */
-    gyre_task_init(&task, stop, NULL);
-    must(-gyre_loop_post(it->loop, &task), "gyre_loop_post");
+    pthread_t poster; /* the caller is to leave no lane */
+    must(pthread_create(&poster, NULL, post_stop, it->loop), "pthread_create");
+    must(pthread_join(poster, NULL), "pthread_join");
     must(pthread_join(it->thread, NULL), "pthread_join");
     CHECK_EQ(it->result, 0);
     crew_loop_check(it->loop);

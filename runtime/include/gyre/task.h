@@ -36,7 +36,8 @@ GYRE_API void gyre_task_init(struct gyre_task *task, gyre_fn *fn, void *arg) GYR
  *
  * Threads:  any; not signal handlers.
  * Blocks:   never. One system call if the loop sleeps, none otherwise.
- * Order:    posts of one thread to one loop run in the order posted, whatever their form.
+ * Order:    posts of one thread to one loop run in the order posted, whatever their form. Between
+ *           posts of different threads there is none, not even if one thread waited for the other.
  * Lifetime: the task belongs to the loop until its function is called, exactly once, with 0 or
  *           -ECANCELED; the function may free it.
  * Errors:   -ESHUTDOWN: the loop has closed; -EAGAIN: it is bounded and full. The task is still the
@@ -60,15 +61,19 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_post_batch(struct gyre_loop *loop,
     GYRE_ANY_THREAD;
 
 /*
- * Runs `fn` with `arg` on `loop`, in a node of the library's.
+ * Runs `fn` with `arg` on `loop`.
  *
- * The node comes from a cache of the calling thread and returns to it; once the cache holds as many
- * nodes as the thread has callbacks under way, a call takes no lock and allocates nothing.
+ * Function and argument are copied into memory of the calling thread's, which is used again: once
+ * it holds as many callbacks as the thread has under way, a call takes no lock and allocates
+ * nothing.
  *
  * Threads:  any; not signal handlers.
  * Blocks:   never. One system call if the loop sleeps, none otherwise.
  * Order:    as for gyre_loop_post.
- * Errors:   -ESHUTDOWN, -EAGAIN: as for gyre_loop_post; -ENOMEM: no node. fn will not be called.
+ * Errors:   -ESHUTDOWN, -EAGAIN: as for gyre_loop_post; -ENOMEM; -EINVAL: fn is NULL. fn will not
+ *           be called.
+ * Limits:   10,752 callbacks under way from one thread to one loop are kept memory for; past that a
+ *           call allocates now and then.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_add_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
     GYRE_ANY_THREAD;

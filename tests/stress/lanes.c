@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nodes - threads that add callbacks and end while their nodes are under way: every node comes
- * home, or is freed by whoever finds that there is no home any more.
+ * lanes - threads that add callbacks and end while these are under way: whatever side lets go of a
+ * lane last frees it, with all of its chunks.
  *
  * The allocator is the test's, and counts the blocks that are out; the harness compares the count
- * after each case. The main thread itself adds no callbacks, since it keeps its cache.
+ * after each case. The main thread itself posts nothing to loops on other threads, since it would
+ * keep a lane.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "crew.h"
 #include "harness/balance.h"
 #include "harness/plain.h"
-#include "loop/node.h"
+#include "loop/inbox.h"
 
 enum {
     THREADS = 32
@@ -120,7 +121,7 @@ static void threads_end_before_their_callbacks_run(void)
     begin(1000);
     crew_start(&crew, THREADS, post_and_end, NULL);
     crew_join(&crew);
-    CHECK_GE(count_blocks(), (long)(THREADS * field.each));
+    CHECK_GE(count_bytes(), (long)(THREADS * field.each * sizeof(struct gyre__message)));
     for (unsigned i = 0; i < 2; i++)
         crew_loop_run(&its[i], field.loops[i]);
     for (unsigned i = 0; i < 2; i++)
@@ -198,37 +199,38 @@ static int arrive_in_burst(struct gyre_loop *loop, int status, void *arg)
     return 0;
 }
 
-static bool blocks_are_few(void *arg)
+static bool bytes_are_few(void *arg)
 {
     const long *base = arg;
-    return count_blocks() - *base <= GYRE__NODES_MAX + 1; /* and the cache itself */
+    return count_bytes() - *base <=
+           GYRE__LANE_KEPT + GYRE__LANE_KEPT / 16; /* and the lane itself */
 }
 
-/* Twice as many as a cache may keep are under way at once: the loop is run when all are posted. */
+/* Twice as much as a lane may keep is under way at once: the loop is run when all is posted. */
 static void burst(unsigned me, void *arg)
 {
-    const uint64_t count = GYRE__NODES_MAX * 2;
+    const uint64_t kept = GYRE__LANE_KEPT / sizeof(struct gyre__message);
+    const uint64_t few = kept * 15 / 16; /* what heads of chunks leave of it */
     struct crew_loop *it = arg;
-    long base = count_blocks();
+    long base = count_bytes();
     (void)me;
-    for (uint64_t i = 0; i < count; i++)
+    for (uint64_t i = 0; i < kept * 2; i++)
         CHECK_EQ(gyre_loop_add_callback(it->loop, arrive_in_burst, NULL), 0);
-    CHECK_GE(count_blocks() - base, (long)count);
+    CHECK_GE(count_bytes() - base, 2 * (long)GYRE__LANE_KEPT);
     crew_loop_run(it, it->loop);
-    CHECK(crew_wait_above(&burst_run, count - 1));
-    /* The last nodes go home at the end of the phase, just after the last call. */
-    CHECK(crew_wait(blocks_are_few, &base));
+    CHECK(crew_wait_above(&burst_run, kept * 2 - 1));
+    CHECK(crew_wait(bytes_are_few, &base));
 
-    /* What the cache has kept serves the next burst of that size. */
-    long kept = count_blocks();
-    CHECK_GE(kept - base, GYRE__NODES_MAX);
-    for (uint64_t i = 0; i < GYRE__NODES_MAX; i++)
+    /* What was kept serves the next burst of that size. */
+    long before = count_bytes();
+    CHECK_GE(before - base, GYRE__LANE_KEPT * 15 / 16);
+    for (uint64_t i = 0; i < few; i++)
         CHECK_EQ(gyre_loop_add_callback(it->loop, arrive_in_burst, NULL), 0);
-    CHECK_LE(count_blocks(), kept + 1); /* the thread of the loop has a cache of its own */
-    CHECK(crew_wait_above(&burst_run, count + GYRE__NODES_MAX - 1));
+    CHECK_LE(count_bytes(), before);
+    CHECK(crew_wait_above(&burst_run, kept * 2 + few - 1));
 }
 
-static void a_burst_leaves_no_more_nodes_than_a_cache_may_keep(void)
+static void a_burst_leaves_no_more_than_a_lane_may_keep(void)
 {
     struct crew crew;
     struct crew_loop it = {.loop = crew_loop_make(0)};
@@ -237,6 +239,61 @@ static void a_burst_leaves_no_more_nodes_than_a_cache_may_keep(void)
     crew_join(&crew);
     crew_loop_end(&it);
     gyre_loop_destroy(it.loop);
+}
+
+/* ---- threads that come and go ---------------------------------------------------------------- */
+
+static void post_once(unsigned me, void *arg)
+{
+    (void)me;
+    CHECK_EQ(gyre_loop_add_callback(arg, arrive_in_burst, NULL), 0);
+}
+
+static void a_loop_forgets_the_lanes_of_ended_threads(void)
+{
+    const uint64_t threads = crew_size("GYRE_STRESS_ENDED", 1000, 200);
+    struct crew_loop it = {.loop = crew_loop_make(0)};
+    long most = 0;
+    atomic_store_explicit(&burst_run, 0, memory_order_relaxed);
+    long base = count_bytes();
+    crew_loop_run(&it, it.loop);
+    for (uint64_t i = 0; i < threads; i++) {
+        struct crew crew;
+        crew_start(&crew, 1, post_once, it.loop);
+        crew_join(&crew);
+        CHECK(crew_wait_above(&burst_run, i)); /* else they may all be under way at once */
+        long now = count_bytes() - base;
+        most = now > most ? now : most;
+    }
+    plain_note("%ld bytes at most", most);
+    CHECK_LE(most, 4 * GYRE__INBOX_SWEEP_MIN * 4096L);
+    crew_loop_end(&it);
+    gyre_loop_destroy(it.loop);
+}
+
+static void post_to_many_loops(unsigned me, void *arg)
+{
+    const uint64_t loops = crew_size("GYRE_STRESS_LOOPS", 500, 100);
+    (void)me;
+    (void)arg;
+    long base = count_bytes();
+    long most = 0;
+    for (uint64_t i = 0; i < loops; i++) {
+        struct gyre_loop *loop = crew_loop_make(0);
+        CHECK_EQ(gyre_loop_add_callback(loop, arrive, NULL), 0);
+        gyre_loop_destroy(loop);
+        long now = count_bytes() - base;
+        most = now > most ? now : most;
+    }
+    plain_note("%ld bytes at most", most);
+    CHECK_LE(most, 16 * 4096);
+}
+
+static void a_thread_forgets_the_lanes_of_closed_loops(void)
+{
+    struct crew crew;
+    crew_start(&crew, 1, post_to_many_loops, NULL);
+    crew_join(&crew);
 }
 
 /* A loop's own thread adds and ends, too. */
@@ -277,7 +334,7 @@ static void add_to_own_and_leave(unsigned me, void *arg)
     CHECK_EQ(gyre_loop_run(loop), 0); /* returns at once: a hundred are left */
 }
 
-static void threads_that_run_a_loop_leave_no_nodes(void)
+static void threads_that_run_a_loop_leave_nothing(void)
 {
     struct crew crew;
     struct gyre_loop *loop = crew_loop_make(0);
@@ -297,8 +354,10 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(threads_end_before_their_loops_close),
     PLAIN_CASE(threads_end_while_their_callbacks_run),
     PLAIN_CASE(threads_end_while_their_loops_close),
-    PLAIN_CASE(a_burst_leaves_no_more_nodes_than_a_cache_may_keep),
-    PLAIN_CASE(threads_that_run_a_loop_leave_no_nodes),
+    PLAIN_CASE(a_burst_leaves_no_more_than_a_lane_may_keep),
+    PLAIN_CASE(a_loop_forgets_the_lanes_of_ended_threads),
+    PLAIN_CASE(a_thread_forgets_the_lanes_of_closed_loops),
+    PLAIN_CASE(threads_that_run_a_loop_leave_nothing),
 };
 
 int main(int argc, char **argv)

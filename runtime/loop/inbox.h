@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inbox - the owner's side of the door and of the lanes: how what others have posted comes into the
+ * queue.
+ *
+ * A lane of the loop's is in one of these places, but for the moment of a change:
+ *
+ *   idle       announced is IDLE: its next message comes with its node through the door
+ *   queued     its entry stands in the queue, for the messages that were seen
+ *   attached   all of these have run: the loop looks at it when a turn begins
+ *
+ *              +------ its node in the door ------+
+ *              |                                  v      the last is taken
+ *            idle                               queued -------------------> attached
+ *              ^                                  ^                         |      |
+ *              |                                  +---- a look finds more --+      |
+ *              +---- the loop wants to sleep, or looked GYRE__INBOX_LOOKS times ---+
+ *
+ * Why      While a thread posts steadily neither the door nor its node moves between the two cores,
+ *          and the loop needs one look a turn. A loop that sleeps has no lane attached.
+ * Memory   A loop drops the lanes of ended threads when their number has doubled since last time.
+ */
+#ifndef GYRE_LOOP_INBOX_H
+#define GYRE_LOOP_INBOX_H
+
+#include "loop/lane.h"
+
+struct gyre_loop;
+
+enum gyre__lane_place {
+    GYRE__LANE_AWAY, /* idle, or its node is on its way */
+    GYRE__LANE_QUEUED,
+    GYRE__LANE_ATTACHED
+};
+
+enum gyre__inbox_limits {
+    GYRE__INBOX_LOOKS = 16, /* turns without a message, after which a lane is let go */
+    GYRE__INBOX_SWEEP_MIN = 16 /* lanes that a loop never sweeps for: 40 KiB */
+};
+
+struct gyre__inbox {
+    struct gyre__lane *lanes; /* [o] all that it knows */
+    struct gyre__lane *attached; /* [o] */
+    uint32_t count; /* [o] of lanes */
+    uint32_t swept; /* [o] how many the last sweep left */
+};
+
+/* Takes all that is there into the queue; meets the loop's own requests. */
+void gyre__inbox_receive(struct gyre_loop *loop);
+
+/* Before a sleep: lets go of the attached lanes. False: there was more, and it is queued now. */
+bool gyre__inbox_detach(struct gyre_loop *loop);
+
+/* Takes the next message of the lane whose entry is the queue's head. */
+struct gyre__message gyre__inbox_take(struct gyre_loop *loop);
+
+/* Closes the door, then the lanes, and queues what was there. */
+void gyre__inbox_close(struct gyre_loop *loop);
+
+/* The closed loop has cancelled all of that: drops the lanes. */
+void gyre__inbox_deinit(struct gyre_loop *loop);
+
+#endif
