@@ -86,8 +86,14 @@ void gyre__stream_steer(struct gyre_stream *stream)
 GYRE_ON_LOOP static void steer_on(struct gyre_stream *stream)
 {
     stream->receiving = false;
-    if (stream->state != GYRE__STREAM_OPEN || gyre__stream_relay(stream) != NULL)
+    if (stream->state != GYRE__STREAM_OPEN)
         return;
+    if (gyre__stream_relay(stream) != NULL) {
+        /* Begun inside `received`: what was not used is kept, and there may be no room for more. */
+        if (stream->in.block != NULL)
+            stream->channel.operations->cancel(&stream->channel.in);
+        return;
+    }
     if (stream->channel.in.state != GYRE__OP_ACTIVE || wants_nudge(stream))
         gyre__stream_steer(stream);
     else if (wants(stream))

@@ -211,6 +211,7 @@ GYRE_ON_LOOP static bool hold(struct gyre_relay *relay, int direction, struct gy
                               const char *data, size_t bytes)
 {
     gyre__operation_stop(&relay->streams[direction]->channel.in);
+    gyre__buffer_compact(buffer); /* room was counted without where its bytes begin */
     if (gyre__buffer_append(buffer, &loop_of(relay)->blocks, data, bytes) == bytes)
         return true;
     conclude(relay, -ENOMEM);

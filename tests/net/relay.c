@@ -109,6 +109,19 @@ GYRE_TEST(relay, end_waits_for_the_bytes_before_it)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
+/* Writes to the stream until it takes no more. */
+static size_t fill(struct gyre_stream *stream)
+{
+    size_t written = 0;
+    size_t taken;
+    do {
+        pattern_fill(big, 50000, written);
+        cr_assert_eq(gyre_stream_write(stream, big, 50000, &taken), 0);
+        written += taken;
+    } while (taken == 50000);
+    return written;
+}
+
 GYRE_TEST(relay, sends_kept_and_written_bytes_first)
 {
     struct net net;
@@ -122,13 +135,7 @@ GYRE_TEST(relay, sends_kept_and_written_bytes_first)
     raw_send_text(joined.fds[0], "abcdef");
     net_settle(&net);
     cr_assert_str_eq(user->text, "r6");
-    size_t written = 0;
-    size_t taken;
-    do { /* bytes of the user's that have not left yet */
-        pattern_fill(big, 50000, written);
-        cr_assert_eq(gyre_stream_write(joined.streams[1], big, 50000, &taken), 0);
-        written += taken;
-    } while (taken == 50000);
+    size_t written = fill(joined.streams[1]); /* bytes of the user's that have not left yet */
     join(&joined);
     raw_send_text(joined.fds[0], "ghi");
     net_settle(&net);
@@ -183,6 +190,74 @@ GYRE_TEST(relay, begins_inside_received_with_what_was_not_used)
     net_pass(&net, 10 * SECOND_NS);
     cr_assert(raw_has(joined.fds[0], "reply"));
     cr_assert_eq(joined.done, 0, "the stream's timeouts are void");
+    gyre_relay_cancel(joined.relay);
+    user_free(user);
+    close_fds(&joined);
+    net_close(&net);
+}
+
+/* A relay that begins inside `received`, which uses `use_max` bytes, while what was written to the
+ * other side has not left. */
+static void begin_while_the_other_side_is_full(size_t use_max, size_t first)
+{
+    struct net net;
+    struct joined joined;
+    net_open(&net);
+    make_pairs(&joined, &net, pair_unix);
+    struct user *user = user_new(&net);
+    user->stream = joined.streams[0];
+    user->use_max = use_max;
+    user->then = join_inside;
+    user->data = &joined;
+    size_t written = fill(joined.streams[1]);
+    pattern_fill(big, first, written - use_max);
+    raw_send(joined.fds[0], big, first);
+    gyre_stream_bind(user->stream, &user_events, user);
+    net_settle(&net);
+    cr_assert_not_null(joined.relay);
+    size_t sent = send_all(&net, joined.fds[0], written - use_max + first) + first;
+    cr_assert_gt(sent, first);
+    cr_assert_eq(joined.done, 0, "it waits for the reader");
+    cr_assert_leq(gyre__buffer_bytes(&joined.streams[0]->in), GYRE_STREAM_BUFFER);
+    cr_assert_eq(read_all(&net, joined.fds[1], 0), written + sent - use_max);
+    cr_assert_eq(joined.done, 0);
+    gyre_relay_cancel(joined.relay);
+    user_free(user);
+    close_fds(&joined);
+    net_close(&net);
+}
+
+GYRE_TEST(relay, begins_with_unused_bytes_while_the_other_side_is_full)
+{
+    begin_while_the_other_side_is_full(1, GYRE_STREAM_BUFFER);
+    begin_while_the_other_side_is_full(1000, 3000);
+}
+
+GYRE_TEST(relay, begins_with_bytes_kept_and_used_in_turn_while_the_other_side_is_full)
+{
+    struct net net;
+    struct joined joined;
+    net_open(&net);
+    make_pairs(&joined, &net, pair_unix);
+    struct user *user = user_new(&net);
+    user->stream = joined.streams[0];
+    user->use_max = 10000;
+    gyre_stream_bind(user->stream, &user_events, user);
+    size_t written = fill(joined.streams[1]);
+    size_t at = written - 2 * user->use_max; /* of the first byte that is sent */
+    pattern_fill(big, GYRE_STREAM_BUFFER + user->use_max, at);
+    raw_send(joined.fds[0], big, GYRE_STREAM_BUFFER);
+    net_settle(&net);
+    raw_send(joined.fds[0], big + GYRE_STREAM_BUFFER, user->use_max);
+    net_settle(&net);
+    cr_assert_str_eq(user->text, "r65536 r65536", "what is kept begins in the middle now");
+    user->stream = NULL;
+    join(&joined);
+    size_t end = at + GYRE_STREAM_BUFFER + user->use_max;
+    end += send_all(&net, joined.fds[0], end);
+    cr_assert_eq(joined.done, 0);
+    cr_assert_eq(read_all(&net, joined.fds[1], 0), end);
+    cr_assert_eq(joined.done, 0);
     gyre_relay_cancel(joined.relay);
     user_free(user);
     close_fds(&joined);
