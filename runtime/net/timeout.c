@@ -15,7 +15,9 @@ static bool reads(const struct gyre_stream *stream)
 
 static bool waits_to_write(const struct gyre_stream *stream)
 {
-    return stream->timeouts->write_ns != 0 && stream->channel.out.state == GYRE__OP_ACTIVE;
+    /* A connect is an outbound operation too, and has a time limit of its own. */
+    return stream->timeouts->write_ns != 0 && stream->state == GYRE__STREAM_OPEN &&
+           stream->channel.out.state == GYRE__OP_ACTIVE;
 }
 
 /* When there is something to look at next. */

@@ -214,6 +214,24 @@ GYRE_TEST(connect, ends_when_its_time_is_over)
     net_close(&net);
 }
 
+GYRE_TEST(connect, is_no_write_that_times_out)
+{
+    struct net net;
+    struct silence silence;
+    net_open(&net);
+    make_silence(&silence);
+    struct user *user = user_new(&net);
+    cr_assert_eq(begin(user, silence.address, 5 * SECOND_NS), 0);
+    cr_assert_eq(gyre_stream_set_timeouts(user->stream, SECOND_NS, SECOND_NS), 0);
+    net_pass(&net, 5 * SECOND_NS - 1);
+    cr_assert_str_eq(user->text, "", "nothing is read, and no byte waits to be sent");
+    net_pass(&net, 1);
+    cr_assert_str_eq(user->text, "e-110");
+    user_free(user);
+    end_silence(&silence);
+    net_close(&net);
+}
+
 GYRE_TEST(connect, time_begins_with_the_call_also_between_runs)
 {
     struct net net;
