@@ -196,12 +196,15 @@ static int arm_posted_call(struct gyre_loop *loop, int status, void *arg)
         return call.fn(loop, status, call.arg);
     uint64_t handle;
     int r = gyre_loop_call_at(loop, call.deadline_ns, &handle, call.fn, call.arg);
-    if (r != 0) {
-        /* The post was accepted, so fn has to run once: now, and with the reason that it is so
-         * early. */
-        (void)call.fn(loop, -ECANCELED, call.arg);
-    }
-    return r;
+    if (r == 0)
+        return 0;
+    /* The post was accepted, so fn has to run once: now, and with the reason that it is so early.
+     * The reason goes first, since fn may free arg. */
+    struct gyre_failure failure = {
+        .kind = GYRE_FAILED_TIMER, .error = r, .fd = -1, .fn = call.fn, .arg = call.arg};
+    gyre__loop_report(loop, &failure);
+    (void)call.fn(loop, -ECANCELED, call.arg);
+    return 0;
 }
 
 int gyre_loop_post_call_at(struct gyre_loop *loop, uint64_t deadline_ns, gyre_fn *fn, void *arg)

@@ -83,6 +83,26 @@ GYRE_TEST(errors, T75_hook_gets_what_failed_of_a_timer)
     scene_close(&failures.scene);
 }
 
+GYRE_TEST(errors, T75_hook_gets_the_posted_call_that_cannot_be_armed)
+{
+    struct memory_count memory = {0};
+    struct failures failures;
+    struct word word = {&failures.scene, "call", 0};
+    count_memory(&memory);
+    failures_open(&failures);
+    cr_assert_eq(gyre_loop_post_call_at(failures.scene.loop, 7, say_word, &word), 0);
+    memory.fail_at = 1;
+    cr_assert_eq(scene_run(&failures.scene), 0);
+    cr_assert_str_eq(failures.scene.text, "call!");
+    cr_assert_eq(failures.count, 1);
+    cr_assert_eq(failures.last.kind, GYRE_FAILED_TIMER);
+    cr_assert_eq(failures.last.error, -ENOMEM);
+    cr_assert_eq(failures.last.fn, say_word, "the user's function, and nothing of ours");
+    cr_assert_eq(failures.last.arg, &word);
+    scene_close(&failures.scene);
+    cr_assert_eq(memory.blocks, 0);
+}
+
 GYRE_TEST(errors, T75_hook_gets_what_failed_of_a_handler)
 {
     struct failures failures;
