@@ -44,13 +44,25 @@ static size_t size_of(unsigned loops)
     return sizeof(struct broadcast) + loops * sizeof(struct gyre_task);
 }
 
+/* Calls the user's function, whose failure is reported as its own, and not as that of the task's. */
+GYRE_ON_LOOP static void call(struct gyre_loop *loop, int status, gyre_fn *fn, void *arg)
+{
+    int r = fn(loop, status, arg);
+    struct gyre_failure failure = {
+        .kind = GYRE_FAILED_CALLBACK, .error = r, .fd = -1, .fn = fn, .arg = arg};
+    if (r < 0 && status == 0)
+        gyre__loop_report(loop, &failure);
+}
+
 static int call_done(struct gyre_loop *loop, int status, void *arg)
 {
     struct broadcast *broadcast = arg;
     gyre_fn *done = broadcast->done;
     void *done_arg = broadcast->done_arg;
+    gyre__assert_on_loop();
     gyre__port_release(broadcast, size_of(broadcast->loops));
-    return done(loop, status, done_arg);
+    call(loop, status, done, done_arg);
+    return 0;
 }
 
 static void count_down(struct broadcast *broadcast)
@@ -71,9 +83,10 @@ static void count_down(struct broadcast *broadcast)
 static int call_fn(struct gyre_loop *loop, int status, void *arg)
 {
     struct broadcast *broadcast = arg;
-    int r = broadcast->fn(loop, status, broadcast->arg);
+    gyre__assert_on_loop();
+    call(loop, status, broadcast->fn, broadcast->arg);
     count_down(broadcast);
-    return r;
+    return 0;
 }
 
 /* The loop of the runtime that the caller is inside, else the first. */

@@ -117,6 +117,63 @@ GYRE_TEST(broadcast, of_a_loop_ends_on_that_loop)
     gyre_runtime_destroy(runtime);
 }
 
+/* What the error hooks of all loops got. */
+struct failures {
+    _Atomic unsigned of_fn;
+    _Atomic unsigned of_done;
+    _Atomic unsigned of_others;
+    _Atomic bool done;
+};
+
+static int fail_fn(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    return status == 0 ? -EIO : 0;
+}
+
+static int fail_done(struct gyre_loop *loop, int status, void *arg)
+{
+    struct failures *failures = arg;
+    (void)loop;
+    (void)status;
+    atomic_store_explicit(&failures->done, true, memory_order_release);
+    return -ETIMEDOUT;
+}
+
+static void note_failure(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg)
+{
+    struct failures *failures = arg;
+    _Atomic unsigned *counter = &failures->of_others;
+    (void)loop;
+    if (failure->kind == GYRE_FAILED_CALLBACK && failure->arg == failures) {
+        if (failure->fn == fail_fn && failure->error == -EIO)
+            counter = &failures->of_fn;
+        else if (failure->fn == fail_done && failure->error == -ETIMEDOUT)
+            counter = &failures->of_done;
+    }
+    atomic_fetch_add_explicit(counter, 1, memory_order_acq_rel);
+}
+
+GYRE_TEST(broadcast, reports_failures_by_the_function_that_was_given)
+{
+    struct failures failures = {0};
+    struct gyre_runtime_options options = test_options(LOOPS);
+    struct gyre_loop_options loop = *options.loop;
+    loop.on_error = note_failure;
+    loop.on_error_arg = &failures;
+    options.loop = &loop;
+    struct gyre_runtime *runtime;
+    cr_assert_eq(gyre_runtime_create(&options, &runtime), 0);
+    cr_assert_eq(gyre_runtime_start(runtime), 0);
+    cr_assert_eq(gyre_runtime_broadcast(runtime, fail_fn, &failures, fail_done, &failures), 0);
+    test_wait(&failures.done);
+    gyre_runtime_destroy(runtime);
+    cr_assert_eq(test_load(&failures.of_fn), LOOPS);
+    cr_assert_eq(test_load(&failures.of_done), 1);
+    cr_assert_eq(test_load(&failures.of_others), 0, "nothing of the library's own");
+}
+
 GYRE_TEST(broadcast, needs_no_done)
 {
     struct test_calls calls = {0};
