@@ -109,12 +109,16 @@ static int run_teardown(struct gyre_loop *loop, int status, void *arg)
     gyre__assert_on_loop();
     if (status == 0 && core->setup_result == 0 && options->teardown != NULL)
         r = options->teardown(loop, core->index, options->arg);
+    if (r < 0)
+        gyre__loop_report(
+            loop, &(struct gyre_failure){
+                      .kind = GYRE_FAILED_TEARDOWN, .error = r, .fd = -1, .arg = options->arg});
     core->torn_down = true;
     if (count_down(&runtime->teardowns_left)) {
         for (unsigned i = 0; i < runtime->cores_made; i++)
             post_or_abort(&runtime->cores[i], &runtime->cores[i].end);
     }
-    return r;
+    return 0;
 }
 
 /* Ends a loop's run. What the teardowns have posted to it is in its queue by now, or was in its

@@ -98,13 +98,14 @@ static void log_failure(const struct gyre_failure *failure)
         [GYRE_FAILED_CALLBACK] = "callback",
         [GYRE_FAILED_TIMER] = "timer",
         [GYRE_FAILED_HANDLER] = "handler",
-        [GYRE_FAILED_ACCEPT] = "accept",
+        [GYRE_FAILED_ACCEPT] = "listener's accept",
+        [GYRE_FAILED_TEARDOWN] = "runtime's teardown",
     };
     char symbol[128];
     const char *name = gyre_error_name(failure->error);
-    const char *what = failure->kind == GYRE_FAILED_ACCEPT
-                           ? "of a listener"
-                           : gyre__port_symbol(function_of(failure), symbol, sizeof(symbol));
+    const void *function = function_of(failure);
+    const char *what =
+        function != NULL ? gyre__port_symbol(function, symbol, sizeof(symbol)) : "function";
     gyre__log(GYRE_LOG_ERROR, "%s %s failed (fd %d): %s (%d)", kinds[failure->kind], what,
               failure->fd, name != NULL ? name : "error", failure->error);
 }

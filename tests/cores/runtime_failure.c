@@ -126,6 +126,49 @@ GYRE_TEST(runtime_failure, positive_result_of_a_setup_is_no_failure)
     cr_assert_eq(sum(crew.teardowns), LOOPS);
 }
 
+static int fail_teardown(struct gyre_loop *loop, unsigned index, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    return index == 1 ? -EIO : 0;
+}
+
+struct failures {
+    struct gyre_failure last;
+    _Atomic unsigned count;
+};
+
+static void note_failure(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg)
+{
+    struct failures *failures = arg;
+    (void)loop;
+    failures->last = *failure;
+    atomic_fetch_add_explicit(&failures->count, 1, memory_order_acq_rel);
+}
+
+GYRE_TEST(runtime_failure, result_of_a_teardown_goes_to_the_error_hook)
+{
+    struct failures failures = {.count = 0};
+    struct gyre_runtime_options options = test_options(LOOPS);
+    struct gyre_loop_options loop = *options.loop;
+    struct gyre_runtime *runtime;
+    int thing;
+    loop.on_error = note_failure;
+    loop.on_error_arg = &failures;
+    options.loop = &loop;
+    options.teardown = fail_teardown;
+    options.arg = &thing;
+    cr_assert_eq(gyre_runtime_create(&options, &runtime), 0);
+    cr_assert_eq(gyre_runtime_start(runtime), 0);
+    gyre_runtime_destroy(runtime);
+    cr_assert_eq(test_load(&failures.count), 1);
+    cr_assert_eq(failures.last.kind, GYRE_FAILED_TEARDOWN);
+    cr_assert_eq(failures.last.error, -EIO);
+    cr_assert_eq(failures.last.fd, -1);
+    cr_assert_null(failures.last.fn, "its function is of another type");
+    cr_assert_eq(failures.last.arg, &thing);
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 /* A port that cannot make one of the threads, or cannot pin it. */

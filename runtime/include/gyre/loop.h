@@ -56,7 +56,8 @@ struct gyre_failure {
         GYRE_FAILED_CALLBACK,
         GYRE_FAILED_TIMER,
         GYRE_FAILED_HANDLER,
-        GYRE_FAILED_ACCEPT /* a listener's function, or what it was to be called for */
+        GYRE_FAILED_ACCEPT, /* a listener's function, or what it was to be called for */
+        GYRE_FAILED_TEARDOWN /* a runtime's function */
     } kind;
     int error; /* negative errno */
     int fd; /* of a handler or listener, else -1 */
