@@ -34,9 +34,9 @@ static const struct {
 /* The index of an error in the list, its length if it is not there. */
 static size_t find(int error)
 {
-    int number = error < 0 ? -error : error;
     size_t at = 0;
-    while (at < sizeof(errors) / sizeof(errors[0]) && errors[at].number != number)
+    while (at < sizeof(errors) / sizeof(errors[0]) && errors[at].number != error &&
+           errors[at].number != -(int64_t)error) /* there is no -INT_MIN */
         at++;
     return at;
 }
