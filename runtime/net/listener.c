@@ -2,8 +2,9 @@
 /*
  * listener - made, told to end, freed. See listener.h for who holds what.
  *
- * open   resolve, bind, then post a part to each loop. Only a loop that has closed refuses its
- *        part, and its loops close together: what was posted already is told to close again.
+ * open   resolve, bind, then post a part to each loop. A loop that has closed is refused before the
+ *        first post: of an open that fails no loop has heard. One that closes after that look has
+ *        closed just after the open, and its part has ended.
  * stop   stores the command, then posts it to each part. A part whose loop has closed has ended, or
  *        is about to.
  */
@@ -140,27 +141,29 @@ static int bind_one_of(struct gyre_listener *listener, char texts[][GYRE_ADDRESS
     return r;
 }
 
-/* Posts the parts. If a loop has closed, the listener ends. */
-static int publish(struct gyre_listener *listener)
+/* Whether every loop still takes its part. */
+static int check_open(const struct gyre_listener *listener)
 {
-    int r = 0;
+    for (unsigned i = 0; i < listener->count; i++) {
+        if (gyre__door_is_closed(&listener->parts[i].loop->door))
+            return -ESHUTDOWN;
+    }
+    return 0;
+}
+
+/* Posts the parts. From the first post on the listener is open. */
+static void publish(struct gyre_listener *listener)
+{
     for (unsigned i = 0; i < listener->count; i++) {
         struct gyre__part *part = &listener->parts[i];
-        if (r == 0)
-            r = gyre__loop_post_exempt(part->loop, &part->attach);
-        part->posted = r == 0;
+        part->posted = gyre__loop_post_exempt(part->loop, &part->attach) == 0;
         if (part->posted)
             continue;
         listener->descriptors->close(part->fd);
         listener->descriptors->close(part->reserve_fd);
-        (void)count_down(listener); /* nobody waits for `done` */
+        (void)count_down(listener); /* the handle is not given back yet */
         gyre__listener_release(listener);
     }
-    if (r != 0) {
-        gyre__listener_unlink(listener);
-        gyre_listener_close(listener, NULL, NULL);
-    }
-    return r;
 }
 
 static int check(struct gyre_loop *const loops[], unsigned count,
@@ -194,14 +197,15 @@ int gyre_listener_open_on(struct gyre_loop *const loops[], unsigned count, const
     if (listener == NULL)
         return -ENOMEM;
     r = bind_one_of(listener, texts, texts_count);
+    if (r == 0)
+        r = check_open(listener);
     if (r != 0) {
         discard(listener);
         return r;
     }
-    r = publish(listener);
-    if (r == 0)
-        *ret_listener = listener;
-    return r;
+    publish(listener);
+    *ret_listener = listener;
+    return 0;
 }
 
 int gyre_listener_open(struct gyre_runtime *runtime, const char *address,

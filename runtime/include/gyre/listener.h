@@ -55,8 +55,8 @@ GYRE_API void gyre_listener_options_init(struct gyre_listener_options *options) 
  * Lifetime: the listener is the caller's until it calls stop or close, one of them and once, be it
  *           after the loops have closed.
  * Errors:   -EADDRINUSE: the address is served, here or by another process; -EADDRNOTAVAIL,
- *           -EACCES; -EINVAL, -ENAMETOOLONG: not an address; -EMFILE, -ENOMEM; -ESHUTDOWN: the
- *           loops have closed.
+ *           -EACCES; -EINVAL, -ENAMETOOLONG: not an address; -EMFILE, -ENOMEM; -ESHUTDOWN: a
+ *           loop has closed. `accept` is not called then.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_listener_open(struct gyre_runtime *runtime, const char *address,
                                                 const struct gyre_listener_options *options,
