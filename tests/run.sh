@@ -3,7 +3,7 @@
 #
 # run.sh [--quick] [--no-install] [--jobs N] [PRESET...]: installs what the tests need, builds, runs everything, counts.
 #
-#   --quick       the release build with gcc, and its tests, alone
+#   --quick       the release build with gcc, and its tests, alone, without the slow ones (clang-tidy among them)
 #   --no-install  installs nothing; what is missing shows as a failure
 #   --jobs N      compilers and tests side by side (default: one a CPU)
 #   PRESET        only these of: release clang asan tsan debug models

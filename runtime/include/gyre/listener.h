@@ -54,9 +54,11 @@ GYRE_API void gyre_listener_options_init(struct gyre_listener_options *options) 
  * Blocks:   for a name, as long as the system's resolver does; otherwise never.
  * Lifetime: the listener is the caller's until it calls stop or close, one of them and once, be it
  *           after the loops have closed.
- * Errors:   -EADDRINUSE: the address is served, here or by another process; -EADDRNOTAVAIL,
- *           -EACCES; -EINVAL, -ENAMETOOLONG: not an address; -EMFILE, -ENOMEM; -ESHUTDOWN: a
- *           loop has closed. `accept` is not called then.
+ * Errors:   -EADDRINUSE: the address is served, here or by another process, or the path is taken;
+ *           -EADDRNOTAVAIL; -EAGAIN: the resolver failed for now; -EACCES; -ENOENT: no such
+ *           directory; -EINVAL: not an address, or an option is out of its range; -ENAMETOOLONG;
+ *           -EMFILE, -ENFILE, -ENOMEM; -ESHUTDOWN: a loop has closed; or another of the system's.
+ *           `accept` is not called then.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_listener_open(struct gyre_runtime *runtime, const char *address,
                                                 const struct gyre_listener_options *options,

@@ -105,7 +105,7 @@ GYRE_API GYRE_MUST_CHECK int gyre_stream_set_timeouts(struct gyre_stream *stream
  * Threads:  the loop's.
  * Blocks:   never.
  * Errors:   -ENOTCONN: not open yet; -EPIPE: finished, or the stream has failed; -ENOMEM: nothing
- *           was taken. A failure of the system's comes as `ended`, not here.
+ *           was taken; -EPERM: not the owner. A failure of the system's comes as `ended`, not here.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_stream_write(struct gyre_stream *stream, const void *data,
                                                size_t bytes, size_t *ret_taken) GYRE_ON_LOOP;
@@ -163,7 +163,8 @@ GYRE_API struct gyre_loop *gyre_stream_loop(const struct gyre_stream *stream) GY
  * Writes the peer's address.
  *
  * Threads:  the loop's.
- * Errors:   -ENOTCONN: not open; -EINVAL: `bytes` is too small; GYRE_ADDRESS_MAX always suffices.
+ * Errors:   -ENOTCONN: not open; -EINVAL: `bytes` is too small; GYRE_ADDRESS_MAX always suffices;
+ *           -EPERM: not the owner; what the system says of a connection that is gone.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_stream_peer(const struct gyre_stream *stream, char *text,
                                               size_t bytes) GYRE_ON_LOOP;
@@ -204,7 +205,7 @@ GYRE_API void gyre_relay_options_init(struct gyre_relay_options *options) GYRE_A
  * Lifetime: the streams, and their events, are the library's from this call on, and their timeouts
  *           are void. With an error they are still the caller's.
  * Errors:   -EINVAL: one stream twice, or of two loops; -ENOTCONN: one is not open; -EPIPE: one has
- *           failed or was finished; -ENOMEM.
+ *           failed or was finished; -ENOMEM; -EPERM: not the owner.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_stream_relay(struct gyre_stream *a, struct gyre_stream *b,
                                                const struct gyre_relay_options *options,
