@@ -44,7 +44,7 @@ static size_t size_of(unsigned loops)
     return sizeof(struct broadcast) + loops * sizeof(struct gyre_task);
 }
 
-/* Calls the user's function, whose failure is reported as its own, and not as that of the task's. */
+/* Calls the user's function, whose failure is reported as its own and not as the task's. */
 GYRE_ON_LOOP static void call(struct gyre_loop *loop, int status, gyre_fn *fn, void *arg)
 {
     int r = fn(loop, status, arg);
