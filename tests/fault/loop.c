@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop - one loop and one thread while calls fail: made, registered with, posted to, turned, closed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sweep.h"
+
+enum {
+    TRIES_MAX = SWEEP_BURST + 1, /* one of these works */
+    POSTS_MAX = 32,
+    CALLS = 70 /* more than one chunk of timers with handles */
+};
+
+/* Makes a loop, or tells why not. */
+static struct gyre_loop *make_loop(void)
+{
+    struct gyre_loop_options options = sweep_loop_options();
+    struct gyre_loop *loop;
+    return sweep_tell(gyre_loop_create(&options, &loop)) == 0 ? loop : NULL;
+}
+
+static int stop_loop(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    return status == 0 ? gyre_loop_stop(loop) : 0;
+}
+
+/* ---- creation -------------------------------------------------------------------------------- */
+
+static void create_and_close(const void *arg)
+{
+    struct gyre_loop_options options = sweep_loop_options();
+    struct gyre_loop *loop;
+    struct gyre_loop *other = NULL;
+    (void)arg;
+    options.make_current = GYRE_CURRENT_YES;
+    if (sweep_tell(gyre_loop_create(&options, &loop)) != 0) {
+        HOLDS(gyre_loop_current_or_null() == NULL);
+        return;
+    }
+    HOLDS(gyre_loop_current_or_null() == loop);
+    options.make_current = GYRE_CURRENT_IF_NONE;
+    (void)sweep_tell(gyre_loop_create(&options, &other));
+    HOLDS(gyre_loop_current_or_null() == loop);
+    HOLDS_EQ(gyre_loop_close(loop, 0), 0);
+    HOLDS(gyre_loop_current_or_null() == NULL);
+    gyre_loop_release(loop);
+    gyre_loop_destroy(other);
+}
+
+static void a_loop_that_cannot_be_made_leaves_nothing(void)
+{
+    sweep(create_and_close, NULL);
+}
+
+/* ---- handlers -------------------------------------------------------------------------------- */
+
+struct watch {
+    int fds[2]; /* watched, and its peer */
+    int high; /* a duplicate with a number beyond the first entries */
+    unsigned calls;
+};
+
+static void open_watch(struct watch *watch)
+{
+    inject_outside_begin();
+    HOLDS_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, watch->fds), 0);
+    watch->high = fcntl(watch->fds[0], F_DUPFD_CLOEXEC, 300);
+    HOLDS(watch->high >= 300);
+    HOLDS_EQ(write(watch->fds[1], "x", 1), 1);
+    inject_outside_end();
+}
+
+static void close_watch(const struct watch *watch)
+{
+    inject_outside_begin();
+    (void)close(watch->high);
+    (void)close(watch->fds[0]);
+    (void)close(watch->fds[1]);
+    inject_outside_end();
+}
+
+static int on_ready(struct gyre_loop *loop, int fd, uint32_t events, void *arg)
+{
+    struct watch *watch = arg;
+    (void)fd;
+    HOLDS_EQ(events, GYRE_READ);
+    watch->calls++;
+    return gyre_loop_stop(loop);
+}
+
+/* Adds a handler; each failure leaves things as they were, so that it works in the end. */
+static void add(struct gyre_loop *loop, int fd, struct watch *watch)
+{
+    int r = -1;
+    for (int tries = 0; tries < TRIES_MAX && r != 0; tries++) {
+        r = sweep_tell(gyre_loop_add_handler(loop, fd, GYRE_READ, on_ready, watch));
+        if (r != 0)
+            HOLDS_EQ(gyre_loop_remove_handler(loop, fd), -ENOENT);
+    }
+    HOLDS_EQ(r, 0);
+}
+
+/* Runs until a handler was called; a run that fails can be begun again. */
+static void run_until_called(struct gyre_loop *loop, struct watch *watch)
+{
+    unsigned before = watch->calls;
+    for (int tries = 0; tries < TRIES_MAX && watch->calls == before; tries++)
+        (void)sweep_tell(gyre_loop_run(loop));
+    HOLDS_EQ(watch->calls, before + 1);
+}
+
+static void register_and_deliver(const void *arg)
+{
+    struct watch watch = {.calls = 0};
+    struct gyre_loop *loop = make_loop();
+    (void)arg;
+    if (loop == NULL)
+        return;
+    open_watch(&watch);
+    add(loop, watch.fds[0], &watch);
+    run_until_called(loop, &watch);
+    HOLDS_EQ(gyre_loop_update_handler(loop, watch.fds[0], GYRE_NONE), 0);
+    add(loop, watch.high, &watch);
+    run_until_called(loop, &watch);
+    HOLDS_EQ(gyre_loop_remove_handler(loop, watch.high), 0);
+    HOLDS_EQ(gyre_loop_update_handler(loop, watch.fds[0], GYRE_READ), 0);
+    run_until_called(loop, &watch);
+    HOLDS_EQ(gyre_loop_remove_handler(loop, watch.fds[0]), 0);
+    add(loop, watch.fds[0], &watch);
+    run_until_called(loop, &watch);
+    gyre_loop_destroy(loop);
+    close_watch(&watch);
+}
+
+static void a_handler_that_cannot_be_added_can_be_added_again(void)
+{
+    sweep(register_and_deliver, NULL);
+}
+
+/* A duplicate keeps a closed descriptor's file, so that the poll set has to be made anew. */
+static void lose_and_rebuild(const void *arg)
+{
+    struct watch gone = {.calls = 0};
+    struct watch stays = {.calls = 0};
+    struct gyre_loop *loop = make_loop();
+    (void)arg;
+    if (loop == NULL)
+        return;
+    open_watch(&gone);
+    open_watch(&stays);
+    add(loop, gone.fds[0], &gone);
+    inject_outside_begin();
+    (void)close(gone.fds[0]); /* gone.high keeps the file */
+    inject_outside_end();
+    HOLDS_EQ(gyre_loop_remove_handler(loop, gone.fds[0]), -ENOENT);
+
+    uint64_t handle;
+    (void)sweep_tell(gyre_loop_call_later(loop, 1000 * 1000, &handle, stop_loop, NULL));
+    if (sweep_told() == 0) {
+        (void)sweep_tell(gyre_loop_run(loop)); /* meets the stray event, and rebuilds */
+        add(loop, stays.fds[0], &stays);
+        run_until_called(loop, &stays);
+        HOLDS_EQ(gone.calls, 0);
+    }
+    gyre_loop_destroy(loop);
+    inject_outside_begin();
+    gone.fds[0] = dup(gone.high); /* for close_watch */
+    inject_outside_end();
+    close_watch(&gone);
+    close_watch(&stays);
+}
+
+static void a_loop_whose_poll_set_cannot_be_rebuilt_goes_on(void)
+{
+    sweep(lose_and_rebuild, NULL);
+}
+
+/* ---- posts ----------------------------------------------------------------------------------- */
+
+/* What was posted, and what became of it. */
+struct posts {
+    struct gyre_task tasks[4];
+    unsigned accepted;
+    unsigned ends[POSTS_MAX]; /* calls of each */
+    struct post {
+        struct posts *posts;
+        unsigned index;
+    } posted[POSTS_MAX];
+};
+
+static int end_post(struct gyre_loop *loop, int status, void *arg)
+{
+    struct post *post = arg;
+    (void)loop;
+    HOLDS(status == 0 || status == -ECANCELED);
+    post->posts->ends[post->index]++;
+    return 0;
+}
+
+/* The next post's argument. */
+static struct post *next_post(struct posts *posts)
+{
+    struct post *post = &posts->posted[posts->accepted];
+    *post = (struct post){posts, posts->accepted};
+    return post;
+}
+
+static void count_post(struct posts *posts, int result)
+{
+    if (result == 0)
+        posts->accepted++;
+    else
+        (void)sweep_tell(result);
+}
+
+static void post_all(struct gyre_loop *loop, struct posts *posts)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        gyre_task_init(&posts->tasks[i], end_post, next_post(posts));
+        count_post(posts, gyre_loop_post(loop, &posts->tasks[i]));
+    }
+    unsigned first = posts->accepted;
+    for (unsigned i = 2; i < 4; i++) {
+        gyre_task_init(&posts->tasks[i], end_post, next_post(posts));
+        posts->accepted++;
+    }
+    struct gyre_task *const batch[] = {&posts->tasks[2], &posts->tasks[3]};
+    if (sweep_tell(gyre_loop_post_batch(loop, batch, 2)) != 0)
+        posts->accepted = first;
+    for (unsigned i = 0; i < 4; i++) {
+        count_post(posts, gyre_loop_add_callback(loop, end_post, next_post(posts)));
+        count_post(posts, gyre_loop_spawn_callback(loop, end_post, next_post(posts)));
+    }
+    count_post(posts, gyre_loop_post_call_at(loop, 0, end_post, next_post(posts)));
+}
+
+static void check_posts(const struct posts *posts)
+{
+    for (unsigned i = 0; i < POSTS_MAX; i++)
+        HOLDS_EQ(posts->ends[i], i < posts->accepted);
+}
+
+static void post_and_run(const void *arg)
+{
+    struct gyre_loop_options options = sweep_loop_options();
+    struct posts posts = {.accepted = 0};
+    struct gyre_timer last;
+    struct gyre_loop *loop;
+    options.queue_max = *(const uint32_t *)arg;
+    if (sweep_tell(gyre_loop_create(&options, &loop)) != 0)
+        return;
+    post_all(loop, &posts);
+    gyre_timer_init(&last, loop, stop_loop, NULL);
+    HOLDS_EQ(gyre_timer_start(&last, gyre_loop_now_ns(loop) + 1000 * 1000), 0);
+    (void)sweep_tell(gyre_loop_run(loop));
+    if (sweep_told() == 0)
+        HOLDS_EQ(posts.accepted, 13);
+    if (sweep_told() == 0)
+        check_posts(&posts);
+    post_all(loop, &posts); /* these are cancelled */
+    gyre_loop_destroy(loop);
+    check_posts(&posts);
+}
+
+static void accepted_posts_end_once_each(void)
+{
+    static const uint32_t unbounded = 0;
+    sweep(post_and_run, &unbounded);
+}
+
+static void accepted_posts_of_a_bounded_loop_end_once_each(void)
+{
+    static const uint32_t bounded = 13;
+    sweep(post_and_run, &bounded);
+}
+
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+struct timers {
+    unsigned ends[CALLS];
+    unsigned accepted[CALLS];
+    uint64_t handles[CALLS];
+};
+
+static int end_timer(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    HOLDS(status == 0 || status == -ECANCELED);
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static void start_timers(struct gyre_loop *loop, struct timers *timers)
+{
+    for (unsigned i = 0; i < CALLS; i++) {
+        if (sweep_tell(gyre_loop_call_later(loop, i % 3 * 100, &timers->handles[i], end_timer,
+                                            &timers->ends[i])) == 0)
+            timers->accepted[i] = 1;
+    }
+    for (unsigned i = 0; i < CALLS; i += 7) {
+        if (timers->accepted[i] == 1)
+            HOLDS_EQ(gyre_loop_cancel_call(loop, timers->handles[i]), 0);
+        timers->accepted[i] = 0;
+    }
+}
+
+static void time_and_run(const void *arg)
+{
+    struct timers timers = {.ends = {0}};
+    struct gyre_timer timer;
+    struct gyre_timer stops;
+    unsigned fired = 0;
+    struct gyre_loop *loop = make_loop();
+    (void)arg;
+    if (loop == NULL)
+        return;
+    start_timers(loop, &timers);
+    gyre_timer_init(&timer, loop, end_timer, &fired);
+    gyre_timer_init(&stops, loop, stop_loop, NULL);
+    uint64_t now = gyre_loop_now_ns(loop);
+    HOLDS_EQ(gyre_timer_start(&timer, now + 100 * 1000), 0);
+    HOLDS_EQ(gyre_timer_start(&stops, now + 300 * 1000), 0);
+    (void)sweep_tell(gyre_loop_run(loop));
+    gyre_loop_destroy(loop);
+    HOLDS_EQ(fired, 1);
+    for (unsigned i = 0; i < CALLS; i++)
+        HOLDS_EQ(timers.ends[i], timers.accepted[i]);
+}
+
+static void accepted_timers_end_once_each(void)
+{
+    sweep(time_and_run, NULL);
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static int run_nested(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    if (status != 0)
+        return 0;
+    HOLDS_EQ(gyre_loop_stop(loop), 0);
+    (void)sweep_tell(gyre_loop_run(loop)); /* returns at once */
+    struct gyre_timer inner;
+    gyre_timer_init(&inner, loop, stop_loop, NULL);
+    HOLDS_EQ(gyre_timer_start(&inner, gyre_loop_now_ns(loop) + 100 * 1000), 0);
+    (void)sweep_tell(gyre_loop_run(loop)); /* runs, and the outer one ends after it */
+    return gyre_timer_stop(&inner);
+}
+
+static void turn(const void *arg)
+{
+    struct gyre_task nested;
+    struct gyre_timer stops;
+    struct gyre_loop *loop = make_loop();
+    (void)arg;
+    if (loop == NULL)
+        return;
+    HOLDS_EQ(gyre_loop_stop(loop), 0);
+    HOLDS_EQ(gyre_loop_run(loop), 0); /* returns at once */
+    gyre_loop_wake(loop);
+    gyre_timer_init(&stops, loop, stop_loop, NULL);
+    HOLDS_EQ(gyre_timer_start(&stops, gyre_loop_now_ns(loop) + 200 * 1000), 0);
+    (void)sweep_tell(gyre_loop_run(loop));
+    gyre_task_init(&nested, run_nested, NULL);
+    HOLDS_EQ(gyre_loop_post(loop, &nested), 0);
+    (void)sweep_tell(gyre_loop_run(loop));
+    gyre_loop_destroy(loop);
+}
+
+static void a_run_that_fails_can_be_begun_again(void)
+{
+    sweep(turn, NULL);
+}
+
+static const struct plain_case cases[] = {
+    PLAIN_CASE(a_loop_that_cannot_be_made_leaves_nothing),
+    PLAIN_CASE(a_handler_that_cannot_be_added_can_be_added_again),
+    PLAIN_CASE(a_loop_whose_poll_set_cannot_be_rebuilt_goes_on),
+    PLAIN_CASE(accepted_posts_end_once_each),
+    PLAIN_CASE(accepted_posts_of_a_bounded_loop_end_once_each),
+    PLAIN_CASE(accepted_timers_end_once_each),
+    PLAIN_CASE(a_run_that_fails_can_be_begun_again),
+};
+
+PLAIN_MAIN(cases)
