@@ -16,6 +16,7 @@
     X(CHMOD, "chmod")                               \
     X(CLOSE, "close")                               \
     X(CONNECT, "connect")                           \
+    X(CONNECT_PATH, "connect(a path)")              \
     X(DUP3, "dup3")                                 \
     X(EPOLL_CREATE, "epoll_create1")                \
     X(EPOLL_ADD, "epoll_ctl(ADD)")                  \
@@ -52,7 +53,6 @@
     X(SHUTDOWN, "shutdown")                         \
     X(SIGTIMEDWAIT, "sigtimedwait")                 \
     X(SOCKET, "socket")                             \
-    X(SYSCONF, "sysconf")                           \
     X(UNLINK, "unlink")                             \
     X(WRITE, "write")
 

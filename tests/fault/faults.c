@@ -18,6 +18,10 @@
     {                         \
         error, INJECT_NOTHING \
     }
+#define IN_BURST(error)        \
+    {                          \
+        error, INJECT_IN_BURST \
+    }
 #define OTHER(error, told) \
     {                      \
         error, -(told)     \
@@ -38,7 +42,8 @@ static const struct fault faults[INJECT_CALLS_COUNT][FAULTS_MAX] = {
     /* The descriptor is closed all the same. */
     [INJECT_CLOSE] = {NOTHING(EINTR), NOTHING(EIO)},
     [INJECT_CONNECT] = {ITSELF(EADDRNOTAVAIL), ITSELF(ENETUNREACH), ITSELF(ECONNREFUSED),
-                        ITSELF(EAGAIN), NOTHING(EINTR)},
+                        NOTHING(EINTR)},
+    [INJECT_CONNECT_PATH] = {ITSELF(ECONNREFUSED), ITSELF(EAGAIN), ITSELF(ENOMEM)},
     [INJECT_DUP3] = {NOTHING(EBUSY), NOTHING(EINTR)}, /* a rebuild: another follows */
     [INJECT_EPOLL_CREATE] = {ITSELF(EMFILE), ITSELF(ENFILE), ITSELF(ENOMEM)},
     [INJECT_EPOLL_ADD] = {ITSELF(ENOMEM), ITSELF(ENOSPC)},
@@ -64,8 +69,8 @@ static const struct fault faults[INJECT_CALLS_COUNT][FAULTS_MAX] = {
     [INJECT_POLL] = {NOTHING(EINTR), ITSELF(ENOMEM)},
     [INJECT_ATTR_INIT] = {ITSELF(ENOMEM)},
     [INJECT_ATTR_AFFINITY] = {ITSELF(ENOMEM)},
-    /* EINVAL: the CPU to be pinned to has gone; the thread floats. */
-    [INJECT_THREAD_CREATE] = {ITSELF(EAGAIN), NOTHING(EINVAL), ITSELF(EPERM)},
+    /* EINVAL: the CPU to be pinned to has gone; the thread floats, unless that fails too. */
+    [INJECT_THREAD_CREATE] = {ITSELF(EAGAIN), IN_BURST(EINVAL), ITSELF(EPERM)},
     [INJECT_KEY_CREATE] = {OTHER(EAGAIN, ENOMEM), ITSELF(ENOMEM)},
     [INJECT_SETSPECIFIC] = {ITSELF(ENOMEM)},
     [INJECT_READ] = {NOTHING(EINTR), NOTHING(INJECT_SHORT)},
@@ -80,7 +85,6 @@ static const struct fault faults[INJECT_CALLS_COUNT][FAULTS_MAX] = {
     [INJECT_SETSOCKOPT] = {ITSELF(ENOMEM), ITSELF(ENOBUFS)},
     [INJECT_SIGTIMEDWAIT] = {NOTHING(EINTR)},
     [INJECT_SOCKET] = {ITSELF(EMFILE), ITSELF(ENFILE), ITSELF(ENOBUFS), ITSELF(ENOMEM)},
-    [INJECT_SYSCONF] = {NOTHING(EINVAL)},
     [INJECT_UNLINK] = {OTHER(EACCES, EADDRINUSE)},
     [INJECT_WRITE] = {NOTHING(EINTR)},
 };

@@ -28,7 +28,8 @@ enum inject_code {
 /* What the library's user may hear of it, beside nothing. */
 enum inject_told {
     INJECT_NOTHING = 0, /* the library has to deal with it */
-    INJECT_ITSELF = 1 /* the same errno */
+    INJECT_ITSELF = 1, /* the same errno */
+    INJECT_IN_BURST = 2 /* the same errno if the next call fails as well, else nothing */
     /* or a negative errno: that one */
 };
 

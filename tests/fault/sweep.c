@@ -227,9 +227,11 @@ int sweep_once(const struct injection *injection, scenario_fn *scenario, const v
 static void judge(const struct inject_report *report, int heard)
 {
     int expected = 0;
-    if (report->fired && report->fault.told == INJECT_ITSELF)
+    bool itself = report->fault.told == INJECT_ITSELF ||
+                  (report->fault.told == INJECT_IN_BURST && running.burst > 1);
+    if (report->fired && itself)
         expected = -report->fault.code;
-    else if (report->fired)
+    else if (report->fired && report->fault.told < 0)
         expected = report->fault.told;
     if (heard == 0 || heard == expected)
         return;

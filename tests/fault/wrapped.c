@@ -80,7 +80,6 @@ WRAP(SHUTDOWN, int, shutdown, (int fd, int how), (fd, how))
 WRAP(SIGTIMEDWAIT, int, sigtimedwait,
      (const sigset_t *set, siginfo_t *info, const struct timespec *timeout), (set, info, timeout))
 WRAP(SOCKET, int, socket, (int family, int type, int protocol), (family, type, protocol))
-WRAP(SYSCONF, long, sysconf, (int name), (name))
 WRAP(UNLINK, int, unlink, (const char *path), (path))
 
 WRAP_RETURNED(ATTR_INIT, pthread_attr_init, (pthread_attr_t * attributes), (attributes))
@@ -175,7 +174,8 @@ int __wrap_close(int fd)
 DECLARE(int, connect, (int fd, const struct sockaddr *address, socklen_t bytes))
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
 {
-    const struct fault *fault = inject_here(INJECT_CONNECT);
+    bool path = address->sa_family == AF_UNIX;
+    const struct fault *fault = inject_here(path ? INJECT_CONNECT_PATH : INJECT_CONNECT);
     if (fault == NULL)
         return __real_connect(fd, address, bytes);
     if (fault->code == EINTR) {
