@@ -111,9 +111,8 @@ struct thread_end {
     void *arg;
 };
 
-static pthread_key_t end_key;
-static pthread_once_t end_once = PTHREAD_ONCE_INIT;
-static int end_error;
+/* 0: not made yet, else the key + 1. */
+static _Atomic uint64_t end_key;
 static _Thread_local struct thread_end thread_end;
 
 static void call_end(void *arg)
@@ -122,18 +121,35 @@ static void call_end(void *arg)
     end->fn(end->arg);
 }
 
-static void make_key(void)
+/* Makes the key if need be. Not by pthread_once: a process that has no key left may have one later.
+ */
+static int find_key(pthread_key_t *ret_key)
 {
-    end_error = -pthread_key_create(&end_key, call_end);
+    pthread_key_t made;
+    /* relaxed: a key is a number, and nothing is read through it */
+    uint64_t key = atomic_load_explicit(&end_key, memory_order_relaxed);
+    if (key == 0) {
+        int error = pthread_key_create(&made, call_end);
+        if (error != 0)
+            return -error;
+        if (atomic_compare_exchange_strong_explicit(&end_key, &key, (uint64_t)made + 1,
+                                                    memory_order_relaxed, memory_order_relaxed))
+            key = (uint64_t)made + 1;
+        else
+            (void)pthread_key_delete(made); /* another thread's is there: this one is not used */
+    }
+    *ret_key = (pthread_key_t)(key - 1);
+    return 0;
 }
 
 int gyre__port_at_thread_exit(gyre__thread_fn *fn, void *arg)
 {
-    (void)pthread_once(&end_once, make_key); /* fails for a bad argument only */
-    if (end_error != 0)
-        return end_error;
+    pthread_key_t key;
+    int r = find_key(&key);
+    if (r != 0)
+        return r;
     thread_end = (struct thread_end){fn, arg};
-    return -pthread_setspecific(end_key, &thread_end);
+    return -pthread_setspecific(key, &thread_end);
 }
 
 void gyre__posix_thread_join(uint64_t thread)

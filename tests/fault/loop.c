@@ -57,6 +57,38 @@ static void a_loop_that_cannot_be_made_leaves_nothing(void)
     sweep(create_and_close, NULL);
 }
 
+/* ---- a thread's cache ------------------------------------------------------------------------- */
+
+static int end_callback(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)status; /* it only counts */
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+/* The first callback of a thread, for which it needs to be told of the thread's end. */
+static void add_first_callback(const void *arg)
+{
+    struct gyre_loop *loop = make_loop();
+    unsigned ends = 0;
+    (void)arg;
+    if (loop == NULL)
+        return;
+    int r = sweep_tell(gyre_loop_add_callback(loop, end_callback, &ends));
+    gyre_loop_destroy(loop);
+    HOLDS_EQ(ends, r == 0);
+}
+
+static void a_process_without_a_key_left_may_have_one_later(void)
+{
+    static const struct injection keys = {.only = INJECT_KEY_CREATE, .at = 1, .burst = 1};
+    static const struct injection nothing = {.only = INJECT_KEY_CREATE};
+    HOLDS_EQ(sweep_once(&keys, add_first_callback, NULL), -ENOMEM);
+    HOLDS(inject_read().fired);
+    HOLDS_EQ(sweep_once(&nothing, add_first_callback, NULL), 0);
+}
+
 /* ---- handlers -------------------------------------------------------------------------------- */
 
 struct watch {
@@ -379,6 +411,7 @@ static void a_run_that_fails_can_be_begun_again(void)
 }
 
 static const struct plain_case cases[] = {
+    PLAIN_CASE(a_process_without_a_key_left_may_have_one_later), /* first: the key stays */
     PLAIN_CASE(a_loop_that_cannot_be_made_leaves_nothing),
     PLAIN_CASE(a_handler_that_cannot_be_added_can_be_added_again),
     PLAIN_CASE(a_loop_whose_poll_set_cannot_be_rebuilt_goes_on),
