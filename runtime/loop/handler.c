@@ -15,10 +15,6 @@
 
 _Static_assert(sizeof(struct gyre__handler) == 40, "an idle connection pays one of these");
 
-enum {
-    REBUILD_PAUSE_NS = 10 * 1000 * 1000 /* between two rebuilds: each costs a call a descriptor */
-};
-
 static uint64_t datum_of(int fd, const struct gyre__handler *entry)
 {
     return (uint64_t)entry->generation << 32 | (uint32_t)fd;
@@ -58,6 +54,18 @@ static void forget(struct gyre__handlers *handlers, struct gyre__handler *entry)
     entry->kind = GYRE__HANDLER_FREE;
     entry->arg = NULL;
     entry->events = 0;
+}
+
+/* Has the poll set watch an entry for other events. */
+static int update(struct gyre_loop *loop, int fd, const struct gyre__handler *entry,
+                  uint32_t events)
+{
+    const struct gyre__readiness *readiness = loop->backend->readiness;
+    uint64_t datum = datum_of(fd, entry);
+    int r = readiness->update(loop->poller, fd, events, datum);
+    if (r == -ENOENT && loop->handlers.torn != 0) /* it may be one that a rebuild could not add */
+        r = readiness->add(loop->poller, fd, events, datum);
+    return r;
 }
 
 /* ---- the user's handlers --------------------------------------------------------------------- */
@@ -114,8 +122,7 @@ int gyre_loop_update_handler(struct gyre_loop *loop, int fd, uint32_t events)
         return -ENOENT;
     if (entry->kind == GYRE__HANDLER_CHANNEL)
         return -EBUSY;
-    r = loop->backend->readiness->update(loop->poller, fd, events | GYRE_ERROR,
-                                         datum_of(fd, entry));
+    r = update(loop, fd, entry, events | GYRE_ERROR);
     if (r == 0)
         entry->events = events | GYRE_ERROR;
     return r;
@@ -175,7 +182,7 @@ int gyre__host_watch(struct gyre__channel *channel, uint32_t events)
     if ((loop->backend->capabilities & GYRE__CAP_EXCLUSIVE) == 0)
         events &= ~(uint32_t)GYRE__EXCLUSIVE; /* then several loops wake for one, that is all */
     int r = entry->events == 0 ? readiness->add(loop->poller, channel->fd, events, datum)
-                               : readiness->update(loop->poller, channel->fd, events, datum);
+                               : update(loop, channel->fd, entry, events);
     if (r == 0)
         entry->events = events;
     return r;
@@ -222,8 +229,20 @@ static void add_again(struct gyre_loop *loop, int fd, struct gyre__handler *entr
     if (entry->events == 0)
         return;
     int r = loop->backend->readiness->add(loop->poller, fd, entry->events, datum_of(fd, entry));
-    if (r != 0 && r != -EBADF) /* -EBADF: closed without being removed; nothing of it can come */
-        gyre__log(GYRE_LOG_ERROR, "descriptor %d is no longer watched: %s", fd, gyre_error_text(r));
+    /* -EBADF: closed without being removed, nothing of it can come; -EEXIST: it was added before */
+    if (r != 0 && r != -EBADF && r != -EEXIST)
+        loop->handlers.torn = r;
+}
+
+/* Adds all that the poll set should have and lacks. */
+GYRE_ON_LOOP static void fill(struct gyre_loop *loop)
+{
+    int r = gyre__loop_watch_waker(loop);
+    loop->handlers.torn = r == -EEXIST ? 0 : r;
+    visit(loop, add_again);
+    if (loop->handlers.torn != 0)
+        gyre__log(GYRE_LOG_WARNING, "some descriptors are not watched, which is tried again: %s",
+                  gyre_error_text(loop->handlers.torn));
 }
 
 /* Empties the poll set and fills it anew, so that it loses what the kernel would not remove. */
@@ -235,10 +254,16 @@ GYRE_ON_LOOP static void rebuild(struct gyre_loop *loop)
         return;
     }
     gyre__counter_add(&loop->counters.rebuilds, 1);
-    r = gyre__loop_watch_waker(loop);
-    if (r != 0)
-        gyre__log(GYRE_LOG_ERROR, "the waker is no longer watched: %s", gyre_error_text(r));
-    visit(loop, add_again);
+    fill(loop);
+}
+
+void gyre__handlers_mend(struct gyre_loop *loop)
+{
+    uint64_t now = gyre__loop_turn_ns(loop);
+    if (loop->handlers.torn == 0 || now - loop->handlers.rebuilt_ns < GYRE__REBUILD_PAUSE_NS)
+        return;
+    loop->handlers.rebuilt_ns = now;
+    fill(loop);
 }
 
 GYRE_ON_LOOP static void drop(struct gyre_loop *loop, int fd, const struct gyre__handler *entry)
@@ -247,7 +272,7 @@ GYRE_ON_LOOP static void drop(struct gyre_loop *loop, int fd, const struct gyre_
     if (entry != NULL && entry->changed == loop->handlers.polls)
         return; /* its registration went after the poll: an ordinary stale event */
     uint64_t now = gyre__loop_turn_ns(loop);
-    if (loop->handlers.rebuilt_ns != 0 && now - loop->handlers.rebuilt_ns < REBUILD_PAUSE_NS)
+    if (loop->handlers.rebuilt_ns != 0 && now - loop->handlers.rebuilt_ns < GYRE__REBUILD_PAUSE_NS)
         return; /* it comes again */
     loop->handlers.rebuilt_ns = now;
     gyre__log(GYRE_LOG_WARNING,

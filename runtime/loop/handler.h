@@ -25,7 +25,8 @@
 #include "contract/backend.h"
 
 enum gyre__handler_limits {
-    GYRE__HANDLERS_CHUNK = 128 /* entries: 5 KiB, what a hundred connections touch anyway */
+    GYRE__HANDLERS_CHUNK = 128, /* entries: 5 KiB, what a hundred connections touch anyway */
+    GYRE__REBUILD_PAUSE_NS = 10 * 1000 * 1000 /* between two of them: a call a descriptor each */
 };
 
 enum gyre__handler_kind {
@@ -52,7 +53,8 @@ struct gyre__handlers {
     struct gyre__handler **chunks;
     uint32_t chunks_count;
     uint32_t polls; /* number of the last poll; wraps */
-    uint64_t rebuilt_ns; /* when the set was last rebuilt, 0: never */
+    uint64_t rebuilt_ns; /* when the set was last rebuilt or mended, 0: never */
+    int torn; /* why a rebuilt set lacks descriptors, perhaps the waker; 0: it is whole */
 };
 
 /* The entry of fd, NULL if its chunk does not exist. */
@@ -67,6 +69,10 @@ static inline struct gyre__handler *gyre__handlers_find(const struct gyre__handl
 
 /* Hands one event of a batch to whom it belongs, or drops it. */
 void gyre__handlers_dispatch(struct gyre_loop *loop, const struct gyre__event *event) GYRE_ON_LOOP;
+
+/* Before a wait, while `torn`: adds what the set lacks, if the pause has passed. Until that works
+ * no wait may be longer than the pause, since nobody might be able to end it. */
+void gyre__handlers_mend(struct gyre_loop *loop) GYRE_ON_LOOP;
 
 /* The loop closes: abandons every channel. Their users close them from the completions. */
 void gyre__handlers_abandon(struct gyre_loop *loop) GYRE_ON_LOOP;

@@ -150,12 +150,15 @@ static uint64_t wait_ns(struct gyre_loop *loop)
 {
     if (loop->queue.head != NULL || loop->completions.head != NULL || loop->timers.due != NULL)
         return 0;
+    uint64_t max = loop->options.wait_max_ns;
+    if (loop->handlers.torn != 0 && max > GYRE__REBUILD_PAUSE_NS)
+        max = GYRE__REBUILD_PAUSE_NS;
     uint64_t next = gyre__timers_next(&loop->timers);
     if (next == GYRE_NEVER)
-        return loop->options.wait_max_ns;
+        return max;
     uint64_t now = gyre_loop_now_ns(loop);
     uint64_t left = next > now ? next - now : 0;
-    return left < loop->options.wait_max_ns ? left : loop->options.wait_max_ns;
+    return left < max ? left : max;
 }
 
 static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
@@ -175,10 +178,12 @@ static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
 }
 
 /* Fills the batch. 0, or what ends the run. */
-static int wait_for_events(struct gyre_loop *loop)
+GYRE_ON_LOOP static int wait_for_events(struct gyre_loop *loop)
 {
     if (loop->batch_next < loop->batch_count)
         return 0; /* a nested run left it */
+    if (loop->handlers.torn != 0)
+        gyre__handlers_mend(loop);
     uint64_t timeout_ns = wait_ns(loop);
     bool armed = timeout_ns != 0 && gyre__inbox_detach(loop) && gyre__door_arm(&loop->door);
     int r = sleep_and_poll(loop, armed ? timeout_ns : 0);

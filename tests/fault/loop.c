@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sweep.h"
@@ -174,31 +175,66 @@ static void a_handler_that_cannot_be_added_can_be_added_again(void)
     sweep(register_and_deliver, NULL);
 }
 
-/* A duplicate keeps a closed descriptor's file, so that the poll set has to be made anew. */
+struct sleeper {
+    struct gyre_loop *loop;
+    uint64_t sleeps; /* before the run */
+    struct gyre_task task;
+};
+
+/* Has the loop stopped from another thread, once it sleeps: by a post, which outlives a run that
+ * fails. The alarm is the limit. */
+static void stop_sleeper(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    const struct timespec pause = {0, 20 * 1000};
+    struct gyre_loop_stats stats;
+    gyre_loop_stats(sleeper->loop, &stats);
+    for (; stats.sleeps == sleeper->sleeps; gyre_loop_stats(sleeper->loop, &stats))
+        (void)nanosleep(&pause, NULL); /* the loop may need the CPU; no signal comes here */
+    HOLDS_EQ(gyre_loop_post(sleeper->loop, &sleeper->task), 0);
+}
+
+static void run_until_woken(struct gyre_loop *loop)
+{
+    struct gyre_loop_stats stats;
+    gyre_loop_stats(loop, &stats);
+    struct sleeper sleeper = {.loop = loop, .sleeps = stats.sleeps};
+    gyre_task_init(&sleeper.task, stop_loop, NULL);
+    struct sweep_thread *thread = sweep_thread_start(stop_sleeper, &sleeper);
+    int r = -1;
+    for (int tries = 0; tries < TRIES_MAX && r != 0; tries++)
+        r = sweep_tell(gyre_loop_run(loop));
+    HOLDS_EQ(r, 0);
+    sweep_thread_join(thread);
+}
+
+/* A duplicate keeps a closed descriptor's file, so that the poll set has to be made anew: it has to
+ * have everything again, the waker too. */
 static void lose_and_rebuild(const void *arg)
 {
     struct watch gone = {.calls = 0};
     struct watch stays = {.calls = 0};
     struct gyre_loop *loop = make_loop();
+    char byte;
     (void)arg;
     if (loop == NULL)
         return;
     open_watch(&gone);
     open_watch(&stays);
     add(loop, gone.fds[0], &gone);
+    add(loop, stays.fds[0], &stays);
     inject_outside_begin();
+    HOLDS_EQ(read(stays.fds[0], &byte, 1), 1);
     (void)close(gone.fds[0]); /* gone.high keeps the file */
     inject_outside_end();
     HOLDS_EQ(gyre_loop_remove_handler(loop, gone.fds[0]), -ENOENT);
 
-    uint64_t handle;
-    (void)sweep_tell(gyre_loop_call_later(loop, 1000 * 1000, &handle, stop_loop, NULL));
-    if (sweep_told() == 0) {
-        (void)sweep_tell(gyre_loop_run(loop)); /* meets the stray event, and rebuilds */
-        add(loop, stays.fds[0], &stays);
-        run_until_called(loop, &stays);
-        HOLDS_EQ(gone.calls, 0);
-    }
+    run_until_woken(loop); /* meets the stray event, and rebuilds */
+    inject_outside_begin();
+    HOLDS_EQ(write(stays.fds[1], "x", 1), 1);
+    inject_outside_end();
+    run_until_called(loop, &stays);
+    HOLDS_EQ(gone.calls, 0);
     gyre_loop_destroy(loop);
     inject_outside_begin();
     gone.fds[0] = dup(gone.high); /* for close_watch */
