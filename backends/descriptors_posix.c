@@ -177,24 +177,32 @@ static int read_name(int fd, name_fn *fn, struct gyre__address *ret_address)
     return 0;
 }
 
-/* Whether an IPv6 socket that is bound to any address serves IPv4 too. */
-static bool is_dual(int fd, const struct gyre__address *address)
+/* Notes whether an IPv6 socket that is bound to any address serves IPv4 too. */
+static int note_dual(int fd, struct gyre__address *address)
 {
     struct sockaddr_in6 ipv6;
     int only = 1;
     socklen_t bytes = sizeof(only);
     if (address->family != AF_INET6)
-        return false;
+        return 0;
     memcpy(&ipv6, address->data, sizeof(ipv6));
-    return IN6_IS_ADDR_UNSPECIFIED(&ipv6.sin6_addr) &&
-           getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &bytes) == 0 && only == 0;
+    if (!IN6_IS_ADDR_UNSPECIFIED(&ipv6.sin6_addr))
+        return 0;
+    if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &bytes) < 0)
+        return -errno; /* a guess would have the listener's other sockets serve less, or more */
+    if (only == 0)
+        address->flags = GYRE__ADDRESS_DUAL;
+    return 0;
 }
 
 static int local_name(int fd, struct gyre__address *ret_address)
 {
-    int status = read_name(fd, getsockname, ret_address);
-    if (status == 0 && is_dual(fd, ret_address))
-        ret_address->flags = GYRE__ADDRESS_DUAL;
+    struct gyre__address address;
+    int status = read_name(fd, getsockname, &address);
+    if (status == 0)
+        status = note_dual(fd, &address);
+    if (status == 0)
+        *ret_address = address;
     return status;
 }
 
