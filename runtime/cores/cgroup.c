@@ -45,6 +45,7 @@ struct reader {
     const struct gyre__port *port;
     const char *root;
     struct gyre__cgroup *cgroup;
+    int shortage; /* the first that kept a file from being read, 0: none */
     bool mounts_over;
     unsigned mounts;
     struct mount mount[MOUNTS_MAX];
@@ -226,6 +227,13 @@ static int read_text(struct reader *reader, const char *path, char **ret_text, s
     }
 }
 
+/* Whether a file could not be read for want of something: what it says is not known then, and a
+ * plan without it might be any. */
+static bool is_shortage(int64_t result)
+{
+    return result == -EMFILE || result == -ENFILE || result == -ENOMEM;
+}
+
 /* Reads a file of the current directory into reader->text; its path is then in reader->path. */
 static bool read_here(struct reader *reader, const char *name)
 {
@@ -238,6 +246,11 @@ static bool read_here(struct reader *reader, const char *name)
     int64_t result = reader->port->read_file(reader->path, reader->text, sizeof(reader->text));
     if (result >= 0)
         return true;
+    if (is_shortage(result)) {
+        if (reader->shortage == 0)
+            reader->shortage = (int)result;
+        return false;
+    }
     /* A group need not have the controller, and the root has no limits. */
     if (result != -ENOENT && result != -ENOTDIR)
         note(reader->cgroup, "%s: cannot be read (errno %d), left out", reader->path, (int)-result);
@@ -460,7 +473,7 @@ static int read_groups(struct reader *reader, char *mounts)
     char *text;
     size_t bytes;
     int result = read_text(reader, "/proc/self/cgroup", &text, &bytes);
-    if (result == -ENOMEM)
+    if (is_shortage(result))
         return result;
     if (result < 0) {
         note(reader->cgroup, "%s/proc/self/cgroup: cannot be read (errno %d), no limits known",
@@ -479,7 +492,7 @@ static int read_groups(struct reader *reader, char *mounts)
     for (char *line; (line = take_line(&rest)) != NULL;)
         read_group_line(reader, line);
     gyre__port_release(text, bytes);
-    return 0;
+    return reader->shortage;
 }
 
 int gyre__cgroup_read(const struct gyre__port *port, const char *root,
@@ -499,7 +512,7 @@ int gyre__cgroup_read(const struct gyre__port *port, const char *root,
     if (result == 0) {
         result = read_groups(reader, mounts);
         gyre__port_release(mounts, bytes);
-    } else if (result != -ENOMEM) {
+    } else if (!is_shortage(result)) {
         note(ret_cgroup, "%s/proc/self/mountinfo: cannot be read (errno %d), no limits known", root,
              -result);
         result = 0;

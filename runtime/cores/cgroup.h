@@ -37,7 +37,8 @@ struct gyre__cgroup {
     char notes[GYRE__CGROUP_NOTES_BYTES]; /* what was found or left out, a line each */
 };
 
-/* Reads the limits of the calling process. -ENOMEM. */
+/* Reads the limits of the calling process. -ENOMEM, -EMFILE, -ENFILE: they could not be read just
+ * now; what is missing or malformed is left out instead. */
 int gyre__cgroup_read(const struct gyre__port *port, const char *root,
                       struct gyre__cgroup *ret_cgroup);
 
