@@ -94,16 +94,20 @@ static int bind_port(struct gyre_listener *listener)
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* Whether the file belongs to a server that is gone. */
-static bool is_stale(const struct gyre_listener *listener)
+/* 0 if the file belongs to a server that is gone; -EADDRINUSE: it is served, or not for us to know;
+ * else why that could not be found out. */
+static int check_stale(const struct gyre_listener *listener)
 {
     const struct gyre__descriptors *descriptors = listener->descriptors;
     int fd;
-    if (descriptors->socket(&listener->address, &fd) != 0)
-        return false;
-    int r = descriptors->connect(fd, &listener->address);
+    int r = descriptors->socket(&listener->address, &fd);
+    if (r != 0)
+        return r;
+    r = descriptors->connect(fd, &listener->address);
     descriptors->close(fd);
-    return r == -ECONNREFUSED;
+    if (r == -ECONNREFUSED)
+        return 0;
+    return r == -ENOMEM || r == -ENOBUFS ? r : -EADDRINUSE;
 }
 
 /* Binds in place of a server that is gone, too. */
@@ -111,7 +115,10 @@ static int bind_over(const struct gyre_listener *listener, int fd, const char *p
 {
     const struct gyre__descriptors *descriptors = listener->descriptors;
     int r = descriptors->bind(fd, &listener->address);
-    if (r != -EADDRINUSE || !is_stale(listener))
+    if (r != -EADDRINUSE)
+        return r;
+    r = check_stale(listener);
+    if (r != 0)
         return r;
     r = descriptors->unlink(path);
     if (r != 0 && r != -ENOENT)

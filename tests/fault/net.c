@@ -4,6 +4,9 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "stage.h"
 
@@ -20,6 +23,16 @@ static int refuse(struct gyre_stream *stream, void *arg)
     return -ECONNABORTED;
 }
 
+/* What a listener was told; a path whose server has no room for a connection now is in use. */
+static int hear_bind(int result)
+{
+    struct inject_report report = inject_read();
+    if (result == -EADDRINUSE && report.fired && report.call == INJECT_CONNECT_PATH &&
+        report.fault.code == EAGAIN)
+        return sweep_tell(-EAGAIN);
+    return sweep_tell(result);
+}
+
 /* Listens on two loops that never run, and closes. */
 static void bind_on_two_loops(const void *arg)
 {
@@ -32,7 +45,7 @@ static void bind_on_two_loops(const void *arg)
             loops[i] = NULL;
     }
     if (loops[0] != NULL && loops[1] != NULL &&
-        sweep_tell(gyre_listener_open_on(loops, LOOPS, arg, NULL, &listener, refuse, NULL)) == 0) {
+        hear_bind(gyre_listener_open_on(loops, LOOPS, arg, NULL, &listener, refuse, NULL)) == 0) {
         HOLDS_EQ(gyre_listener_address(listener, text, sizeof(text)), 0);
         /* As asked for, but for the port. */
         if (strncmp(arg, "localhost", 9) != 0)
@@ -56,6 +69,30 @@ static void a_path_that_cannot_be_served_leaves_no_file(void)
 {
     sweep(bind_on_two_loops, stage_path());
     sweep(bind_on_two_loops, "unix:@gyre-fault");
+}
+
+/* The file of a server that is gone. */
+static void make_stale(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    inject_outside_begin();
+    strcpy(address.sun_path, stage_path() + strlen("unix:"));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    HOLDS(fd >= 0);
+    HOLDS_EQ(bind(fd, (const struct sockaddr *)(const void *)&address, sizeof(address)), 0);
+    (void)close(fd);
+    inject_outside_end();
+}
+
+static void bind_over_stale(const void *arg)
+{
+    make_stale();
+    bind_on_two_loops(arg);
+}
+
+static void the_file_of_a_dead_server_is_replaced(void)
+{
+    sweep(bind_over_stale, stage_path());
 }
 
 /* ---- connected ------------------------------------------------------------------------------- */
@@ -125,6 +162,7 @@ static void a_failed_run_can_end_in_a_close(void)
 static const struct plain_case cases[] = {
     PLAIN_CASE(a_listener_that_cannot_bind_leaves_nothing),
     PLAIN_CASE(a_path_that_cannot_be_served_leaves_no_file),
+    PLAIN_CASE(the_file_of_a_dead_server_is_replaced),
     PLAIN_CASE(bytes_arrive_or_the_error_does_over_ipv4),
     PLAIN_CASE(bytes_arrive_or_the_error_does_over_ipv6),
     PLAIN_CASE(bytes_arrive_or_the_error_does_over_a_path),
