@@ -48,6 +48,7 @@ struct gyre__part {
     uint64_t warned_ns; /* [o] when backing off was last logged, 0: never */
     uint8_t state; /* [o] enum gyre__part_state */
     bool steered; /* [o] nobody new can come */
+    bool attached; /* [o] its channel has the descriptor */
     bool posted; /* [I] its loop had not closed */
 };
 

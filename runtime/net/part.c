@@ -2,7 +2,7 @@
 /*
  * part - a listener on one loop: accepts, backs off, drains. See listener.h.
  *
- *   POSTED --> DETACHED <--> ACCEPTING <--> FULL     stop: ACCEPTING, FULL -> DRAINING
+ *   POSTED --> DETACHED --> ACCEPTING <--> FULL      stop: DETACHED, ACCEPTING, FULL -> DRAINING
  *                                                    close, the loop's end: any -> CLOSING --> gone
  *
  * Full      An accept that fails for want of descriptors leaves its connection in the backlog,
@@ -46,8 +46,7 @@ static void on_closed(struct gyre__channel *channel, struct gyre__operation *ope
 
 GYRE_ON_LOOP static void close_part(struct gyre__part *part, int status)
 {
-    uint8_t state = part->state;
-    if (state == GYRE__PART_CLOSING)
+    if (part->state == GYRE__PART_CLOSING)
         return;
     part->state = GYRE__PART_CLOSING;
     part->status = status;
@@ -55,7 +54,7 @@ GYRE_ON_LOOP static void close_part(struct gyre__part *part, int status)
     close_reserve(part);
     if (status == 0) /* else only this loop's part ends: the others still serve the path */
         gyre__listener_unlink(part->listener);
-    if (state != GYRE__PART_POSTED && state != GYRE__PART_DETACHED) {
+    if (part->attached) {
         part->channel.operations->close(&part->channel, on_closed);
         return;
     }
@@ -164,6 +163,7 @@ GYRE_ON_LOOP static void attach(struct gyre__part *part)
         back_off(part, GYRE__PART_DETACHED, r);
         return;
     }
+    part->attached = true;
     part->channel.exclusive = part->listener->shared;
     part->channel.lost = on_lost;
     submit(part);
@@ -183,46 +183,50 @@ GYRE_ON_LOOP static void try_again(struct gyre__part *part)
 
 /* ---- draining -------------------------------------------------------------------------------- */
 
-/* Accepts what is there, as much as a turn may. False: there is nothing left. */
-GYRE_ON_LOOP static bool accept_rest(struct gyre__part *part)
+/* What an attempt to accept the rest has left. */
+enum rest {
+    REST_NONE, /* nothing is there */
+    REST_MORE, /* perhaps: a turn's share was accepted */
+    REST_SHORT /* there is no descriptor or no memory for what is there */
+};
+
+/* Accepts what is there, as much as a turn may. */
+GYRE_ON_LOOP static enum rest accept_rest(struct gyre__part *part)
 {
     for (unsigned i = 0; i < part->listener->options.accepts_max; i++) {
         int fd;
         int r = part->listener->descriptors->accept(part->fd, &fd);
         if (r == -EAGAIN)
-            return false;
+            return REST_NONE;
         if (r == 0)
             hand_over(part, fd);
         else if (r != -ECONNABORTED)
-            return true; /* no descriptors: again a little later */
+            return REST_SHORT;
         if (part->state != GYRE__PART_DRAINING)
-            return true; /* the user's function has run the loop, and it has closed meanwhile */
+            return REST_MORE; /* the user's function has run the loop, and it has closed */
     }
-    return true;
+    return REST_MORE;
 }
 
 /* Accepts what is there, and closes when nothing is left, or nothing can be done about it. */
 GYRE_ON_LOOP static void drain(struct gyre__part *part)
 {
-    bool more = accept_rest(part);
+    enum rest rest = accept_rest(part);
     if (part->state != GYRE__PART_DRAINING)
         return;
     uint64_t now = gyre_loop_now_ns(part->loop);
     uint64_t last = gyre__deadline(part->drained_ns, part->listener->options.drain_ns);
-    bool full = more && part->channel.in.state == GYRE__OP_IDLE;
-    bool ends = part->steered && !full; /* what there is becomes less */
-    if (!more || (!ends && now >= last) ||
-        gyre_timer_start(&part->timer, full ? gyre__deadline(now, wait_min_ns) : now) != 0)
+    bool ends = part->steered && rest == REST_MORE; /* what there is becomes less */
+    uint64_t again = rest == REST_SHORT ? gyre__deadline(now, wait_min_ns) : now;
+    if (again > last && now < last)
+        again = last; /* a last attempt */
+    if (rest == REST_NONE || (!ends && now >= last) || gyre_timer_start(&part->timer, again) != 0)
         close_part(part, 0);
 }
 
 GYRE_ON_LOOP static void begin_drain(struct gyre__part *part)
 {
-    if (part->state == GYRE__PART_DETACHED) {
-        close_part(part, 0); /* it cannot accept, and what cannot must not hold up the stop */
-        return;
-    }
-    if (part->state != GYRE__PART_ACCEPTING && part->state != GYRE__PART_FULL)
+    if (part->state == GYRE__PART_DRAINING || part->state == GYRE__PART_CLOSING)
         return;
     part->steered = part->listener->descriptors->steer_away(part->fd) == 0 ||
                     part->listener->descriptors->path(&part->listener->address) != NULL;
@@ -244,12 +248,16 @@ static int on_time(struct gyre_loop *loop, int status, void *arg)
     (void)loop;
     gyre__assert_on_loop();
     if (status != 0) { /* a channel learns of the loop's end by itself */
-        if (part->state == GYRE__PART_DETACHED)
+        if (!part->attached)
             close_part(part, status);
         return 0;
     }
     if (part->state != GYRE__PART_DRAINING) {
         try_again(part);
+        return 0;
+    }
+    if (!part->attached) {
+        drain(part); /* with its end the part is gone */
         return 0;
     }
     gyre__channel_enter(&part->channel); /* the user's functions may run the loop */

@@ -3,6 +3,7 @@
  * net - listeners and streams while calls fail: bound, connected, served, stopped.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,7 +12,9 @@
 #include "stage.h"
 
 enum {
-    LOOPS = 2
+    LOOPS = 2,
+    WAITING = 3, /* connections in the backlog of a listener that stops */
+    DRAIN_NS = 12 * 1000 * 1000 /* a burst is over before that is, twice */
 };
 
 /* ---- bound ----------------------------------------------------------------------------------- */
@@ -159,6 +162,94 @@ static void a_failed_run_can_end_in_a_close(void)
     sweep(echo, &over);
 }
 
+/* ---- stopped --------------------------------------------------------------------------------- */
+
+struct stopping {
+    struct stage stage;
+    unsigned accepted;
+};
+
+static int accept_and_close(struct gyre_stream *stream, void *arg)
+{
+    struct stopping *stopping = arg;
+    stopping->accepted++;
+    gyre_stream_close(stream);
+    return 0;
+}
+
+static int on_stopped(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    HOLDS(status == 0 || status == -ECANCELED);
+    return gyre_loop_stop(loop);
+}
+
+static void connect_outside(const char *text, int fds[WAITING])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    unsigned port = 0;
+    for (const char *digit = strrchr(text, ':') + 1; *digit != '\0'; digit++)
+        port = port * 10 + (unsigned)(*digit - '0');
+    address.sin_port = htons((uint16_t)port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    inject_outside_begin();
+    for (unsigned i = 0; i < WAITING; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        HOLDS_EQ(connect(fds[i], (const struct sockaddr *)(const void *)&address, sizeof(address)),
+                 0);
+    }
+    inject_outside_end();
+}
+
+/* Whether all that waited had to be accepted. Not if something was told; nor if accept said that
+ * nobody waits; nor if descriptors were short for as long as a stop takes at most. */
+static bool loses_none(uint64_t lasted_ns)
+{
+    struct inject_report report = inject_read();
+    if (!report.fired || report.call != INJECT_ACCEPT4)
+        return sweep_told() == 0;
+    return report.fault.code != EAGAIN && lasted_ns < 2 * (uint64_t)DRAIN_NS;
+}
+
+static void stop_with_backlog(const void *arg)
+{
+    struct gyre_loop_options loop_options = sweep_loop_options();
+    struct gyre_listener_options options;
+    struct gyre_listener *listener;
+    struct stopping stopping = {.accepted = 0};
+    struct gyre_loop *loop;
+    char address[64];
+    int fds[WAITING];
+    (void)arg;
+    gyre_listener_options_init(&options);
+    options.drain_ns = DRAIN_NS;
+    options.accepts_max = 1;
+    if (sweep_tell(gyre_loop_create(&loop_options, &loop)) != 0)
+        return;
+    if (sweep_tell(gyre_listener_open_on(&loop, 1, "127.0.0.1:0", &options, &listener,
+                                         accept_and_close, &stopping)) != 0) {
+        gyre_loop_destroy(loop);
+        return;
+    }
+    HOLDS_EQ(gyre_listener_address(listener, address, sizeof(address)), 0);
+    connect_outside(address, fds);
+    gyre_listener_stop(listener, on_stopped, NULL);
+    uint64_t began = gyre_loop_now_ns(loop);
+    (void)sweep_tell(gyre_loop_run(loop));
+    if (loses_none(gyre_loop_now_ns(loop) - began))
+        HOLDS_EQ(stopping.accepted, WAITING);
+    gyre_loop_destroy(loop);
+    inject_outside_begin();
+    for (unsigned i = 0; i < WAITING; i++)
+        (void)close(fds[i]);
+    inject_outside_end();
+}
+
+static void a_stop_loses_no_connection(void)
+{
+    sweep(stop_with_backlog, NULL);
+}
+
 static const struct plain_case cases[] = {
     PLAIN_CASE(a_listener_that_cannot_bind_leaves_nothing),
     PLAIN_CASE(a_path_that_cannot_be_served_leaves_no_file),
@@ -168,6 +259,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(bytes_arrive_or_the_error_does_over_a_path),
     PLAIN_CASE(bytes_arrive_or_the_error_does_by_name),
     PLAIN_CASE(a_failed_run_can_end_in_a_close),
+    PLAIN_CASE(a_stop_loses_no_connection),
 };
 
 PLAIN_MAIN(cases)
