@@ -18,7 +18,13 @@
 
 #include "harness/balance.h"
 
-static struct injection current; /* constant while armed */
+/* The injection. Constant while armed, and atomic for the thread that outlasts its run. */
+static struct {
+    _Atomic unsigned only;
+    _Atomic unsigned at;
+    _Atomic unsigned choice;
+    _Atomic unsigned burst;
+} current;
 static _Atomic bool armed;
 static _Atomic unsigned calls;
 static _Atomic unsigned left; /* of the burst */
@@ -27,7 +33,10 @@ static _Thread_local unsigned outside;
 
 void inject_arm(const struct injection *injection)
 {
-    current = *injection;
+    atomic_store_explicit(&current.only, injection->only, memory_order_relaxed);
+    atomic_store_explicit(&current.at, injection->at, memory_order_relaxed);
+    atomic_store_explicit(&current.choice, injection->choice, memory_order_relaxed);
+    atomic_store_explicit(&current.burst, injection->burst, memory_order_relaxed);
     atomic_store_explicit(&calls, 0, memory_order_relaxed);
     atomic_store_explicit(&left, 0, memory_order_relaxed);
     atomic_store_explicit(&reached_call, -1, memory_order_relaxed);
@@ -38,6 +47,11 @@ void inject_arm(const struct injection *injection)
 void inject_disarm(void)
 {
     atomic_store_explicit(&armed, false, memory_order_relaxed);
+}
+
+static unsigned chosen(void)
+{
+    return atomic_load_explicit(&current.choice, memory_order_relaxed);
 }
 
 struct inject_report inject_read(void)
@@ -52,9 +66,9 @@ struct inject_report inject_read(void)
     const struct fault *faults = inject_faults((enum inject_call)call, &count);
     report.reached = true;
     report.call = (enum inject_call)call;
-    report.fired = current.choice < count;
+    report.fired = chosen() < count;
     if (report.fired)
-        report.fault = faults[current.choice];
+        report.fault = faults[chosen()];
     return report;
 }
 
@@ -74,12 +88,14 @@ static bool take_one(void)
 static bool is_hit(enum inject_call call, size_t choices)
 {
     unsigned number = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) + 1;
-    if (number == current.at) {
-        atomic_store_explicit(&left, current.burst - 1, memory_order_relaxed);
+    unsigned at = atomic_load_explicit(&current.at, memory_order_relaxed);
+    if (number == at) {
+        unsigned burst = atomic_load_explicit(&current.burst, memory_order_relaxed);
+        atomic_store_explicit(&left, burst - 1, memory_order_relaxed);
         atomic_store_explicit(&reached_call, (int)call, memory_order_relaxed);
-        return current.choice < choices;
+        return chosen() < choices;
     }
-    return number > current.at && current.choice < choices &&
+    return number > at && chosen() < choices &&
            atomic_load_explicit(&reached_call, memory_order_relaxed) == (int)call && take_one();
 }
 
@@ -89,10 +105,11 @@ const struct fault *inject_here(enum inject_call call)
     /* acquire: pairs with the release in inject_arm */
     if (outside > 0 || !atomic_load_explicit(&armed, memory_order_acquire))
         return NULL;
-    if (current.only != INJECT_ANY && current.only != call)
+    unsigned only = atomic_load_explicit(&current.only, memory_order_relaxed);
+    if (only != INJECT_ANY && only != call)
         return NULL;
     const struct fault *faults = inject_faults(call, &count);
-    return is_hit(call, count) ? &faults[current.choice] : NULL;
+    return is_hit(call, count) ? &faults[chosen()] : NULL;
 }
 
 void inject_outside_begin(void)

@@ -7,7 +7,7 @@
  *           hook. Which calls there are, and what each can fail with, stands in faults.c.
  * Armed     A run is armed with one injection, and disarmed before anything is compared. Calls
  *           between inject_outside_begin and _end are the test's own, and not counted.
- * Burst     How many calls of the failing kind fail, that one included: a shortage seldom hits once.
+ * Burst     How many calls of the failing kind fail, that one included: shortages seldom hit once.
  * Threads   Any may call what is wrapped; arm and disarm belong to the test's main thread. What
  *           fired is read after the threads concerned were joined, or is a moment old.
  */

@@ -2,8 +2,10 @@
 /*
  * net - listeners and streams while calls fail: bound, connected, served, stopped.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -62,7 +64,7 @@ static void bind_on_two_loops(const void *arg)
 
 static void a_listener_that_cannot_bind_leaves_nothing(void)
 {
-    sweep(bind_on_two_loops, "127.0.0.1:0");
+    sweep(bind_on_two_loops, stage_ipv4());
     sweep(bind_on_two_loops, "[::1]:0");
     sweep(bind_on_two_loops, "*:0");
     sweep(bind_on_two_loops, "localhost:0");
@@ -134,7 +136,7 @@ static void echo(const void *arg)
 
 static void bytes_arrive_or_the_error_does_over_ipv4(void)
 {
-    static const struct echo over = {.listens = "127.0.0.1:0"};
+    struct echo over = {.listens = stage_ipv4()};
     sweep(echo, &over);
 }
 
@@ -158,7 +160,7 @@ static void bytes_arrive_or_the_error_does_by_name(void)
 
 static void a_failed_run_can_end_in_a_close(void)
 {
-    static const struct echo over = {.listens = "127.0.0.1:0", .closes = true};
+    struct echo over = {.listens = stage_ipv4(), .closes = true};
     sweep(echo, &over);
 }
 
@@ -187,11 +189,12 @@ static int on_stopped(struct gyre_loop *loop, int status, void *arg)
 static void connect_outside(const char *text, int fds[WAITING])
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    unsigned port = 0;
-    for (const char *digit = strrchr(text, ':') + 1; *digit != '\0'; digit++)
-        port = port * 10 + (unsigned)(*digit - '0');
-    address.sin_port = htons((uint16_t)port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    char host[64];
+    strcpy(host, text);
+    char *port = strrchr(host, ':');
+    *port++ = '\0';
+    address.sin_port = htons((uint16_t)strtoul(port, NULL, 10));
+    HOLDS_EQ(inet_pton(AF_INET, host, &address.sin_addr), 1);
     inject_outside_begin();
     for (unsigned i = 0; i < WAITING; i++) {
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -226,7 +229,7 @@ static void stop_with_backlog(const void *arg)
     options.accepts_max = 1;
     if (sweep_tell(gyre_loop_create(&loop_options, &loop)) != 0)
         return;
-    if (sweep_tell(gyre_listener_open_on(&loop, 1, "127.0.0.1:0", &options, &listener,
+    if (sweep_tell(gyre_listener_open_on(&loop, 1, stage_ipv4(), &options, &listener,
                                          accept_and_close, &stopping)) != 0) {
         gyre_loop_destroy(loop);
         return;

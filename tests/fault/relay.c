@@ -90,7 +90,7 @@ static void relay(const void *arg)
     if (!stage_open(&stage))
         return;
     if (!stage_listen(&stage, 0, stage_path(), stage_accept) ||
-        !stage_listen(&stage, 1, "127.0.0.1:0", accept_front)) {
+        !stage_listen(&stage, 1, stage_ipv4(), accept_front)) {
         stage_close(&stage);
         stage_remove_path();
         return;

@@ -15,6 +15,15 @@ enum {
 
 static const char path_prefix[] = "unix:";
 
+const char *stage_ipv4(void)
+{
+    static char address[32];
+    unsigned pid = (unsigned)getpid();
+    (void)snprintf(address, sizeof(address), "127.%u.%u.%u:0", 64 + (pid >> 16) % 64,
+                   (pid >> 8) % 256, pid % 254 + 1);
+    return address;
+}
+
 const char *stage_path(void)
 {
     static char path[64];

@@ -3,9 +3,9 @@
  * stage - what the network scenarios share: one loop with a client, and servers that echo.
  *
  * The client sends STAGE_BYTES, finishes, and reads them back to the end. A server writes back what
- * it gets, and closes when its peer has ended. Each side, and each listener, is a party; the loop is
- * stopped when the last has left. Whatever fails, every party leaves: a side that is told an error
- * hands it to sweep_tell and closes.
+ * it gets, and closes when its peer has ended. Each side, and each listener, is a party; the loop
+ * is stopped when the last has left. Whatever fails, every party leaves: a side that is told an
+ * error hands it to sweep_tell and closes.
  */
 #ifndef GYRE_TEST_FAULT_STAGE_H
 #define GYRE_TEST_FAULT_STAGE_H
@@ -61,6 +61,9 @@ void stage_run(struct stage *stage);
 
 /* Closes the loop of a scenario that did not come to run. */
 void stage_close(struct stage *stage);
+
+/* "127.x.y.z:0", an address of loopback that no other process connects to by mistake. */
+const char *stage_ipv4(void);
 
 /* "unix:" and a path that is this process's alone. */
 const char *stage_path(void);

@@ -3,14 +3,16 @@
  * sweep - runs a scenario once for each call that it makes, and each way that call can fail.
  *
  * Scenario  A function that uses the library, checks what it must be able to rely on with HOLDS,
- *           and hands every error that it is told to sweep_tell. It cleans up whatever happens. Each
- *           run has a thread of its own, so that what the library keeps a thread is new every time.
+ *           and hands every error that it is told to sweep_tell. It cleans up whatever happens.
+ *           Each run has a thread of its own, so that what the library keeps a thread is new every
+ *           time.
  * Judged    A run in which a fault fired may be told that fault as faults.c says, or nothing, in
  *           which case everything worked; the scenario is responsible for saying so if it did not.
  *           A run in which none fired is told nothing. Each run ends with the descriptors, threads
  *           and blocks of memory that it began with.
  * Sweep     The first call fails, in each way that it can; then the second; until a run has fewer
- *           calls. Then again with bursts: three calls of the kind fail.
+ *           calls. Then again with bursts: three calls of the kind fail (the thread sanitizer,
+ *           which is slow, does without).
  * Hangs     A run of more than SWEEP_PATIENCE_S ends the program, with a line that names it.
  * Again     A failure says with which arguments it is repeated alone:
  *               GYRE_FAULT="<at> <choice> <burst>" <program> <case>

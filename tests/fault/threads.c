@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * threads - loops on several threads while calls fail: posts that wake a sleeping loop, and runtimes
- * from create to destroy.
+ * threads - loops on several threads while calls fail: posts that wake a sleeping loop, and
+ * runtimes from create to destroy.
  */
 #include <errno.h>
 #include <stdatomic.h>
