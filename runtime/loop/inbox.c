@@ -48,6 +48,19 @@ static void queue_lane(struct gyre_loop *loop, struct gyre__lane *lane, uint64_t
     gyre__counter_add(&loop->counters.posts, count);
 }
 
+/* Lets a queued lane's entry stand for `count` messages more. */
+static void add_messages(struct gyre_loop *loop, uint64_t count)
+{
+    loop->queue.added += count;
+    gyre__counter_add(&loop->counters.posts, count);
+}
+
+/* Looks at a queued lane, which otherwise waits until it has run what it stands for. */
+static void extend(struct gyre_loop *loop, struct gyre__lane *lane)
+{
+    add_messages(loop, gyre__lane_look(lane));
+}
+
 static void attach(struct gyre__inbox *inbox, struct gyre__lane *lane)
 {
     lane->place = GYRE__LANE_ATTACHED;
@@ -98,15 +111,14 @@ static void look(struct gyre_loop *loop)
 static void leave_queue(struct gyre_loop *loop, struct gyre__lane *lane)
 {
     (void)gyre__queue_take(&loop->queue); /* the entry counts as its last message */
-    if (loop->closed)
+    if (loop->closed) {
         lane->place = GYRE__LANE_AWAY; /* and CLOSED */
-    else
-        attach(&loop->inbox, lane);
-    if (lane->behind.head == NULL)
         return;
-    if (!loop->closed)
-        (void)detach(loop, &loop->inbox.attached); /* its producer waits for that */
-    gyre__queue_move(&loop->queue, &lane->behind);
+    }
+    attach(&loop->inbox, lane);
+    if (lane->awaited)
+        (void)detach(loop, &loop->inbox.attached); /* nothing more, for its producer waits */
+    lane->awaited = false;
 }
 
 struct gyre__message gyre__inbox_take(struct gyre_loop *loop)
@@ -128,37 +140,42 @@ static void meet_lane(struct gyre_loop *loop, struct gyre__lane *lane)
     queue_lane(loop, lane, gyre__lane_look(lane));
 }
 
-/* A task that took the detour comes behind what its lane had announced by then. */
-static void meet_detoured(struct gyre_loop *loop, struct gyre_task *task)
+/* Queues what a lane has announced before a task that took the detour. Nothing more can come by the
+ * lane until it was idle, and then it comes behind the task. */
+static void meet_detour(struct gyre_loop *loop, struct gyre__lane *lane)
+{
+    lane->detours_met++;
+    if (lane->place == GYRE__LANE_QUEUED) {
+        extend(loop, lane);
+    } else if (lane->place == GYRE__LANE_ATTACHED) {
+        struct gyre__lane **link = &loop->inbox.attached;
+        while (*link != lane)
+            link = &(*link)->next_attached;
+        (void)detach(loop, link); /* if there was more, it is queued now */
+    }
+    lane->awaited = lane->place == GYRE__LANE_QUEUED;
+}
+
+static void meet_task(struct gyre_loop *loop, struct gyre_task *task)
 {
     struct gyre__lane *lane = task->spare;
     task->spare = NULL;
-    lane->detours_met++;
-    if (lane->place == GYRE__LANE_QUEUED) {
-        gyre__queue_append(&lane->behind, task);
-        return;
-    }
-    struct gyre__lane **link = &loop->inbox.attached;
-    while (lane->place == GYRE__LANE_ATTACHED && *link != lane)
-        link = &(*link)->next_attached;
-    if (lane->place == GYRE__LANE_ATTACHED)
-        (void)detach(loop, link); /* what it still held is in the queue now */
+    if (lane != NULL)
+        meet_detour(loop, lane);
+    gyre__counter_add(&loop->counters.posts, 1);
     gyre__queue_append(&loop->queue, task);
 }
 
-static void meet(struct gyre_loop *loop, struct gyre_task *task)
+/* True: it was a stop. */
+static bool meet(struct gyre_loop *loop, struct gyre_task *task)
 {
-    if (task->kind == GYRE__TASK_CONTROL) {
-        gyre__loop_meet_control(loop);
-    } else if (task->kind == GYRE__TASK_LANE) {
+    if (task->kind == GYRE__TASK_CONTROL)
+        return gyre__loop_meet_control(loop);
+    if (task->kind == GYRE__TASK_LANE)
         meet_lane(loop, gyre__lane_of_node(task));
-    } else {
-        gyre__counter_add(&loop->counters.posts, 1);
-        if (task->spare != NULL)
-            meet_detoured(loop, task);
-        else
-            gyre__queue_append(&loop->queue, task);
-    }
+    else
+        meet_task(loop, task);
+    return false;
 }
 
 static struct gyre_task *reverse(struct gyre_task *list)
@@ -173,36 +190,45 @@ static struct gyre_task *reverse(struct gyre_task *list)
     return reversed;
 }
 
-/* Meets what the door gave, newest first, in the order in which it was posted. */
-static void meet_all(struct gyre_loop *loop, struct gyre_task *newest)
+/* Meets what the door gave, newest first, in the order in which it was posted. True: a stop was
+ * among it. */
+static bool meet_all(struct gyre_loop *loop, struct gyre_task *newest)
 {
+    bool stop = false;
     struct gyre_task *oldest = reverse(newest);
     while (oldest != NULL) {
         struct gyre_task *task = oldest;
         oldest = task->next; /* before: a lane's node, or a task, may be posted again at once */
-        meet(loop, task);
+        stop |= meet(loop, task);
     }
+    return stop;
 }
 
 void gyre__inbox_receive(struct gyre_loop *loop)
 {
-    meet_all(loop, gyre__door_take(&loop->door));
+    bool stop = false;
+    while (meet_all(loop, gyre__door_take(&loop->door)))
+        stop = true;
     look(loop);
+    if (!stop)
+        return;
+    for (struct gyre__lane *lane = loop->inbox.lanes; lane != NULL; lane = lane->next_of_loop) {
+        if (lane->place == GYRE__LANE_QUEUED)
+            extend(loop, lane);
+    }
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
 void gyre__inbox_close(struct gyre_loop *loop)
 {
-    meet_all(loop, gyre__door_close(&loop->door));
+    (void)meet_all(loop, gyre__door_close(&loop->door)); /* a stop has nothing left to stop */
     for (struct gyre__lane *lane = loop->inbox.lanes; lane != NULL; lane = lane->next_of_loop) {
         uint64_t count = gyre__lane_close(lane);
-        if (lane->place != GYRE__LANE_QUEUED && count > 0) {
+        if (lane->place == GYRE__LANE_QUEUED)
+            add_messages(loop, count);
+        else if (count > 0)
             queue_lane(loop, lane, count);
-        } else {
-            loop->queue.added += count; /* where its entry stands */
-            gyre__counter_add(&loop->counters.posts, count);
-        }
     }
     loop->inbox.attached = NULL;
 }

@@ -203,15 +203,20 @@ bool gyre__lane_is_detoured(struct gyre__lane *lane)
 int gyre__lane_detour(struct gyre__lane *lane, struct gyre__door *door, struct gyre_task *newest,
                       struct gyre_task *oldest)
 {
+    GYRE__ASSERT(lane->pushed); /* a lane is made for a callback, which its first chunk takes */
     uint64_t count = 1;
     for (struct gyre_task *task = newest; task != oldest; task = task->next, count++)
         task->spare = lane;
     oldest->spare = lane;
     int r = gyre__door_post(door, newest, oldest);
-    if (r >= 0) {
-        lane->detours += count;
-        lane->detoured = true;
+    if (r < 0) {
+        for (struct gyre_task *task = newest; task != oldest; task = task->next)
+            task->spare = NULL; /* it is the caller's again, and perhaps for another loop */
+        oldest->spare = NULL;
+        return r;
     }
+    lane->detours += count;
+    lane->detoured = true;
     return r;
 }
 

@@ -28,17 +28,16 @@
  *           looks acquire; its change to IDLE releases the node, whose link it has read. Counts are
  *           written by one thread, so a count shows all messages up to it.
  * Turn      The consumer looks when a turn begins, and runs no further: what comes later is for a
- *           later turn, behind what others have posted. It looks after it has emptied the door, so
- *           that whoever posts and then stops the loop has his post seen first.
+ *           later turn, behind what others have posted.
  * Lost?     Not to IDLE: that is a CAS from the count that was taken, and a message posted
  *           meanwhile fails it; the loop sleeps only when all lanes are IDLE. Not to CLOSED: the
  *           door closes first, then the lanes. A producer whose node is refused changes its count
  *           to CLOSED: if it can, the loop has not seen the message and never will, and the post is
  *           refused; if not, the loop has just cancelled it, and it was accepted.
  * Memory    No chunk: a callback is -ENOMEM. A task must not fail, and takes the detour: it goes
- *           through the door itself, and its `spare` names the lane that it comes behind. The loop
- *           keeps it until it has run what was announced, and makes the lane IDLE; until then the
- *           producer's callbacks are -ENOMEM and its tasks take the detour too.
+ *           through the door itself, and its `spare` names the lane that it comes behind: the loop,
+ *           meeting it, first queues what the lane has announced. Until the lane is IDLE again the
+ *           producer's callbacks are -ENOMEM, and its tasks take the detour too.
  * Lifetime  Two references. The thread's lasts until it ends or is refused; the loop's until it
  *           closes, or finds that the thread's has gone and nothing is left.
  * Threads   put, announce, detour, forsake: the producer; look, take, settle, close: the consumer.
@@ -53,7 +52,6 @@
 #include <gyre/task.h>
 
 #include "loop/door.h"
-#include "loop/queue.h"
 
 enum gyre__lane_limits {
     GYRE__LANE_CHUNK_MIN = 84, /* messages of the first chunk: 2 KiB, what an idle lane costs */
@@ -104,13 +102,13 @@ struct gyre__lane {
     struct gyre__chunk *head; /* [o] */
     uint32_t head_used; /* [o] messages taken of the head */
     bool known_by_loop; /* [o] stands in its list */
+    bool awaited; /* [o] a task took the detour: its producer waits for IDLE */
     uint8_t place; /* [o] enum gyre__lane_place, see inbox.h */
     uint64_t taken; /* [o] messages ever taken */
     uint64_t limit; /* [o] messages that the loop has seen announced */
     uint32_t looks; /* [o] in vain, since it was attached */
     struct gyre__lane *next_of_loop; /* [o] */
     struct gyre__lane *next_attached; /* [o] */
-    struct gyre__queue behind; /* [o] tasks of the detour that wait for the lane */
     uint64_t detours_met; /* [o] */
 };
 

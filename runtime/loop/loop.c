@@ -29,12 +29,16 @@ static void apply_stop(struct gyre_loop *loop)
     atomic_store_explicit(&loop->stopped, true, memory_order_relaxed);
 }
 
-void gyre__loop_meet_control(struct gyre_loop *loop)
+bool gyre__loop_meet_control(struct gyre_loop *loop)
 {
     /* acq_rel, then the read: see struct gyre__control */
     (void)atomic_exchange_explicit(&loop->control.queued, false, memory_order_acq_rel);
-    if (atomic_exchange_explicit(&loop->control.stop_requested, false, memory_order_relaxed))
-        apply_stop(loop);
+    /* acquire: pairs with the release of stop, whose caller's posts are seen from here on, also if
+     * it was an earlier wake that put the node here */
+    if (!atomic_exchange_explicit(&loop->control.stop_requested, false, memory_order_acquire))
+        return false;
+    apply_stop(loop);
+    return true;
 }
 
 static void receive(struct gyre_loop *loop)
@@ -337,11 +341,11 @@ void gyre_loop_wake(struct gyre_loop *loop)
 void gyre__loop_stop_managed(struct gyre_loop *loop)
 {
     /* The owner's own takes effect now, and rings in case this is its signal handler, just before a
-     * wait. Another's is met by the owner: relaxed, ordered by wake's exchange. */
+     * wait. Another's is met by the owner: release, see gyre__loop_meet_control. */
     if (gyre__loop_is_mine(loop))
         apply_stop(loop);
     else
-        atomic_store_explicit(&loop->control.stop_requested, true, memory_order_relaxed);
+        atomic_store_explicit(&loop->control.stop_requested, true, memory_order_release);
     gyre_loop_wake(loop);
 }
 

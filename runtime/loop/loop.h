@@ -147,8 +147,8 @@ void gyre__loop_close_if_destroyed(struct gyre_loop *loop);
 /* Writes to the waker: for the poster that replaced ARMED. Async-signal-safe. */
 void gyre__loop_ring(struct gyre_loop *loop);
 
-/* The door gave the loop's own node: does what was asked. */
-void gyre__loop_meet_control(struct gyre_loop *loop);
+/* The door gave the loop's own node: does what was asked. True: a stop was. */
+bool gyre__loop_meet_control(struct gyre_loop *loop);
 
 /* Runs the completions that are queued now, and not those that they add. False: there were none. */
 bool gyre__loop_run_completions(struct gyre_loop *loop) GYRE_ON_LOOP;

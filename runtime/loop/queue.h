@@ -39,15 +39,6 @@ static inline void gyre__queue_append(struct gyre__queue *queue, struct gyre_tas
     gyre__queue_splice(queue, task, task, 1);
 }
 
-/* Moves all of `from`, whose counts are of its tasks, to the end of `queue`. */
-static inline void gyre__queue_move(struct gyre__queue *queue, struct gyre__queue *from)
-{
-    if (from->head == NULL)
-        return;
-    gyre__queue_splice(queue, from->head, from->tail, from->added - from->taken);
-    *from = (struct gyre__queue){0};
-}
-
 /* Takes the task at the head, which stands for one more callback. */
 static inline struct gyre_task *gyre__queue_take(struct gyre__queue *queue)
 {

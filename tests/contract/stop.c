@@ -253,6 +253,80 @@ GYRE_TEST(stop, T63_stop_by_another_thread_wakes_the_loop)
     gyre_loop_destroy(loop);
 }
 
+/* A thread that adds callbacks, and more of them and a stop while these run. */
+struct poster {
+    struct gyre_loop *loop;
+    pthread_t thread;
+    pthread_barrier_t step;
+    bool wakes; /* the loop's own node is on its way before the last post */
+    unsigned ran;
+    unsigned last_ran;
+};
+
+enum {
+    POSTED = 40, /* and a budget cuts after 32, see GYRE__BUDGET_STEP */
+    MET = 20 /* the one that lets the thread go on */
+};
+
+static int count_last(struct gyre_loop *loop, int status, void *arg)
+{
+    struct poster *poster = arg;
+    (void)loop;
+    poster->last_ran += status == 0;
+    return 0;
+}
+
+static int count_and_meet(struct gyre_loop *loop, int status, void *arg)
+{
+    struct poster *poster = arg;
+    (void)loop;
+    if (status == 0 && ++poster->ran == MET) {
+        pthread_barrier_wait(&poster->step); /* the thread goes on */
+        pthread_barrier_wait(&poster->step); /* and has stopped the loop */
+    }
+    return 0;
+}
+
+static void *post_and_stop(void *arg)
+{
+    struct poster *poster = arg;
+    for (unsigned i = 0; i < POSTED; i++) {
+        if (gyre_loop_add_callback(poster->loop, count_and_meet, poster) != 0)
+            return NULL;
+    }
+    pthread_barrier_wait(&poster->step); /* the loop may run */
+    pthread_barrier_wait(&poster->step);
+    if (poster->wakes)
+        gyre_loop_wake(poster->loop);
+    if (gyre_loop_add_callback(poster->loop, count_last, poster) == 0)
+        (void)gyre_loop_stop(poster->loop); /* it is no runtime's */
+    pthread_barrier_wait(&poster->step);
+    return NULL;
+}
+
+GYRE_TEST(stop, T63_what_a_thread_posted_before_its_stop_still_runs)
+{
+    for (int budget = 0; budget < 2; budget++) {
+        for (int wakes = 0; wakes < 2; wakes++) {
+            struct gyre_loop_options options;
+            struct scene scene;
+            scene_options(&scene, &options);
+            options.callback_budget_ns = (uint64_t)budget; /* 1 ns: cut at each look */
+            scene_open_with(&scene, &options);
+            struct poster poster = {.loop = scene.loop, .wakes = wakes != 0};
+            cr_assert_eq(pthread_barrier_init(&poster.step, NULL, 2), 0);
+            cr_assert_eq(pthread_create(&poster.thread, NULL, post_and_stop, &poster), 0);
+            pthread_barrier_wait(&poster.step);
+            cr_assert_eq(gyre_loop_run(scene.loop), 0);
+            cr_assert_eq(pthread_join(poster.thread, NULL), 0);
+            cr_assert_eq(poster.ran, POSTED);
+            cr_assert_eq(poster.last_ran, 1, "budget %d, wakes %d", budget, wakes);
+            pthread_barrier_destroy(&poster.step);
+            scene_close(&scene);
+        }
+    }
+}
+
 /* ---- T64 ------------------------------------------------------------------------------------- */
 
 /* Runs the loop that runs, from everywhere; counts the refusals. */
