@@ -19,19 +19,21 @@ long=no
 if [ "${1-}" = --long ]; then long=yes; fi
 jobs=${GYRE_MODEL_JOBS:-2}
 cc=${CC:-cc}
-model=$here/door.pml
 
 for tool in spin "$cc"; do
     if ! command -v "$tool" >/dev/null; then
-        skip "door: searched" "$tool is not installed"
+        for model in door lane; do skip "$model: searched" "$tool is not installed"; done
         finish
     fi
 done
 use_scratch
 
+model=    # the one that is searched: its file is MODEL.pml, its directory $tap_scratch/MODEL
+settings= # of its searches, which may have others on top
+
 # The table of faults: "name number check|check..." a line.
 faults() {
-    sed -nE 's,^#define ([a-z_]+) ([0-9]+) /\* .*: ([a-z_, ]+) \*/$,\1 \2 \3,p' "$model" |
+    sed -nE 's,^#define ([a-z_]+) ([0-9]+) /\* .*: ([a-z_, ]+) \*/$,\1 \2 \3,p' "$here/$model.pml" |
         sed 's/, /|/g'
 }
 
@@ -40,7 +42,7 @@ verdict() { printf '%s\t%s\n' "$1" "$2" >>verdicts; }
 
 # pan NUMBER [OPTION...]: one search, for that fault or for none; its report is in ./out.
 pan() {
-    FAULT=$1 "$tap_scratch/pan" -m20000 "${@:2}" >out 2>&1
+    FAULT=$1 "$tap_scratch/$model/pan" -m20000 "${@:2}" >out 2>&1
 }
 
 # passes NUMBER: a full search, to the end, which came to the checks of the final state.
@@ -61,18 +63,18 @@ search() {
     local name=$1 number checks
     enter "$name" "$2"
     if passes 0; then
-        verdict ok "door: $name: the protocol passes a full search"
-        awk -v name="$name" '/states, stored/ { print name ": " $1 " states" }' out >>notes
+        verdict ok "$model: $name: the protocol passes a full search"
+        awk -v name="$model: $name" '/states, stored/ { print name ": " $1 " states" }' out >>notes
     else
-        verdict not_ok "door: $name: the protocol passes a full search"
+        verdict not_ok "$model: $name: the protocol passes a full search"
         tail -n 40 out >>notes
     fi
     for fault in "${@:3}"; do
         read -r number checks < <(faults | sed -n "s/^$fault //p")
         if found "$number" "$checks"; then
-            verdict ok "door: $name: $fault is found"
+            verdict ok "$model: $name: $fault is found"
         else
-            verdict not_ok "door: $name: $fault is found (by $checks)"
+            verdict not_ok "$model: $name: $fault is found (by $checks)"
             head -n 20 out >>notes
         fi
     done
@@ -83,28 +85,28 @@ miss() {
     local name=$1 why=$3 number
     enter "$name" "$2"
     for fault in "${@:4}"; do
-        number=$(sed -nE "s,^#define $fault ([0-9]+)( .*)?\$,\\1,p" "$model")
+        number=$(sed -nE "s,^#define $fault ([0-9]+)( .*)?\$,\\1,p" "$here/$model.pml")
         if passes "$number"; then
-            verdict ok "door: $name: $fault $why"
+            verdict ok "$model: $name: $fault $why"
         else
-            verdict not_ok "door: $name: $fault $why"
+            verdict not_ok "$model: $name: $fault $why"
             tail -n 40 out >>notes
         fi
     done
 }
 
-# enter NAME "SETTING=VALUE...": a directory and the settings of a search; the rest keeps these.
+# enter NAME "SETTING=VALUE...": a directory and the settings of a search; the rest keeps those of
+# the model.
 enter() {
-    mkdir "$tap_scratch/$1" && cd "$tap_scratch/$1" || exit 2
-    export POSTS_1=2 POSTS_2=2 STOPS_1=0 STOPS_2=0 EVENTS=1 BATCH=0 CLOSE=0 DRAIN=0 SEQUENTIAL=0
+    mkdir "$tap_scratch/$model/$1" && cd "$tap_scratch/$model/$1" || exit 2
     # shellcheck disable=SC2086,SC2163 # the settings are words
-    if [ -n "$2" ]; then export $2; fi
+    export $settings $2
 }
 
 names=
 start() {
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
-    names="$names $2"
+    names="$names $model/$2"
     "$@" &
 }
 
@@ -112,15 +114,25 @@ build() {
     local memory_mb=500 # of each search; one that needs more fails
     if [ "$long" = yes ]; then memory_mb=2500; fi
     (
-        cd "$tap_scratch" && spin -a -DANY "$model" &&
+        mkdir "$tap_scratch/$model" && cd "$tap_scratch/$model" &&
+            spin -a -DANY "$here/$model.pml" &&
             "$cc" -w -O1 -DSAFETY -DCOLLAPSE -DMEMLIM="$memory_mb" -o pan pan.c
     )
 }
 
-check "door: the model compiles" build
-if [ "$tap_failed" -ne 0 ]; then finish; fi
+# use MODEL "SETTING=VALUE...": what is started from now on is about that model.
+use() {
+    model=$1
+    settings=$2
+    check "$model: the model compiles" build
+    if [ "$tap_failed" -ne 0 ]; then
+        wait # for the searches of the models before
+        finish
+    fi
+}
 
-# The longest first.
+# Of each model the longest first.
+use door "POSTS_1=2 POSTS_2=2 STOPS_1=0 STOPS_2=0 EVENTS=1 BATCH=0 CLOSE=0 DRAIN=0 SEQUENTIAL=0"
 start search close "CLOSE=1" close_by_store close_relaxed take_after_close
 start search stop "POSTS_1=1 POSTS_2=1 STOPS_1=1 STOPS_2=1"
 start search stop-close "POSTS_1=1 POSTS_2=0 STOPS_1=1 STOPS_2=2 CLOSE=1"
@@ -146,22 +158,53 @@ if [ "$long" = yes ]; then
     start search long-batch "STOPS_1=1 STOPS_2=1 BATCH=1"
     start search long-events "EVENTS=3 CLOSE=1 DRAIN=1"
 fi
+
+use lane "POSTS=3 OOMS=0 STOPS=0 WAKES=0 EVENTS=1 CLOSE=0 BUDGET=0 SEQUENTIAL=0"
+start search detour "OOMS=2 CLOSE=1" \
+    detour_unlooked detour_flag_early detour_unknown abandoned_with_detours
+start search budget "POSTS=2 STOPS=1 WAKES=1 BUDGET=1" \
+    stop_skips_queued stop_takes_once stop_relaxed
+start search stop "POSTS=2 OOMS=1 STOPS=1" look_before_door behind_uncounted
+start search posts "POSTS=4" \
+    announce_no_release announce_no_acquire announce_by_store push_always push_before_announce \
+    ring_always look_relaxed settle_by_store settle_no_release settle_failure_relaxed \
+    sleep_unsettled return_before_read return_no_release returned_relaxed abandoned_not_idle \
+    abandoned_relaxed release_relaxed forsake_both
+start search close "CLOSE=1" \
+    refuse_by_store refuse_unchecked close_by_store close_relaxed close_lane_first forsake_one
+start miss sequential "SEQUENTIAL=1 CLOSE=1" "is a fault of memory order alone" \
+    announce_no_release announce_no_acquire look_relaxed settle_no_release \
+    settle_failure_relaxed return_no_release returned_relaxed close_relaxed abandoned_relaxed \
+    release_relaxed
+start miss sequential-stop "SEQUENTIAL=1 POSTS=2 STOPS=1 WAKES=1" \
+    "is a fault of memory order alone" stop_relaxed
+if [ "$long" = yes ]; then
+    start search long-detour "POSTS=4 OOMS=3 EVENTS=2 CLOSE=1"
+    start search long-stop "OOMS=2 STOPS=1 WAKES=1 BUDGET=1"
+    start search long-stop-close "OOMS=2 STOPS=1 WAKES=1 CLOSE=1"
+    start search long-stops "POSTS=2 OOMS=1 STOPS=2 WAKES=1 CLOSE=1 BUDGET=1"
+fi
 wait
 
 for name in $names; do
-    if [ ! -s "$tap_scratch/$name/verdicts" ]; then not_ok "door: $name: came to an end"; fi
+    if [ ! -s "$tap_scratch/$name/verdicts" ]; then not_ok "${name/\//: }: came to an end"; fi
     while IFS=$'\t' read -r kind text; do
         "$kind" "$text"
     done < <(cat "$tap_scratch/$name/verdicts")
     if [ -s "$tap_scratch/$name/notes" ]; then note "$(cat "$tap_scratch/$name/notes")"; fi
 done
 
-# The table was read as it is meant, and nothing in it left out.
+# every_fault_is_tried COUNT: the table of the model was read as it is meant, has at least so many
+# faults, and none of them was left out.
 every_fault_is_tried() {
     local in_table tried
     in_table=$(faults | awk '{ print $1 }' | sort)
-    tried=$(sed -nE 's/^(not_)?ok\t.*: ([a-z_]+) is found.*/\2/p' "$tap_scratch"/*/verdicts | sort)
-    diff <(echo "$in_table") <(echo "$tried") && [ "$(echo "$in_table" | wc -l)" -ge 26 ]
+    tried=$(sed -nE 's/^(not_)?ok\t.*: ([a-z_]+) is found.*/\2/p' "$tap_scratch/$model"/*/verdicts |
+        sort)
+    diff <(echo "$in_table") <(echo "$tried") && [ "$(echo "$in_table" | wc -l)" -ge "$1" ]
 }
-check "door: every seeded fault is tried" every_fault_is_tried
+model=door
+check "door: every seeded fault is tried" every_fault_is_tried 26
+model=lane
+check "lane: every seeded fault is tried" every_fault_is_tried 33
 finish
