@@ -6,27 +6,7 @@
 # GYRE_WRK_SECONDS (3) is how long wrk runs, with 200 connections.
 
 set -u
-. "$(dirname "$0")/../harness/tap.sh"
-use_scratch
-programs=$GYRE_BUILD_DIR/examples
-pids=''
-trap 'for pid in $pids; do kill -INT "$pid" 2>/dev/null; done; tap_cleanup' EXIT
-
-# listening PROGRAM ARGUMENT...: starts it, and sets `address` and `started`
-listening() {
-    local log tries=0
-    log=$(mktemp "$tap_scratch/log.XXXXXX")
-    "$@" >>"$log" 2>&1 &
-    started=$!
-    pids="$pids $!"
-    address=''
-    while [ -z "$address" ] && [ $tries -lt 200 ]; do
-        sleep 0.05
-        address=$(sed -n 's/.*listening at \([^ ]*\) .*/\1/p' "$log")
-        tries=$((tries + 1))
-    done
-    if [ -z "$address" ]; then note "$(cat "$log")"; fi
-}
+. "$(dirname "$0")/serve.sh"
 
 listening "$programs/http_hello" --listen 127.0.0.1:0
 origin=$address origin_pid=$started

@@ -5,12 +5,9 @@
 # culprit, with status 2, and nothing on standard output.
 
 set -u
-. "$(dirname "$0")/../harness/tap.sh"
-use_scratch
-proxy=$GYRE_BUILD_DIR/examples/gyre-proxy
-origin=$GYRE_BUILD_DIR/examples/http_hello
-pids=''
-trap 'for pid in $pids; do kill -INT "$pid" 2>/dev/null; done; tap_cleanup' EXIT
+. "$(dirname "$0")/serve.sh"
+proxy=$programs/gyre-proxy
+origin=$programs/http_hello
 
 # wrong CULPRIT ARGUMENT...
 wrong() {
@@ -21,21 +18,6 @@ wrong() {
     cat "$tap_scratch/err" "$tap_scratch/out"
     [ $status -eq 2 ] && [ "$(wc -l <"$tap_scratch/err")" -eq 1 ] && ! [ -s "$tap_scratch/out" ] &&
         grep -qF -- "$culprit" "$tap_scratch/err" && grep -q '^[^ ]*gyre-proxy: ' "$tap_scratch/err"
-}
-
-# listening PROGRAM ARGUMENT...: starts it, and sets `address`
-listening() {
-    local log tries=0
-    log=$(mktemp "$tap_scratch/log.XXXXXX")
-    "$@" >>"$log" 2>&1 &
-    pids="$pids $!"
-    address=''
-    while [ -z "$address" ] && [ $tries -lt 200 ]; do
-        sleep 0.05
-        address=$(sed -n 's/.*listening at \([^ ]*\) .*/\1/p' "$log")
-        tries=$((tries + 1))
-    done
-    [ -n "$address" ] || cat "$log"
 }
 
 up=127.0.0.1:9
@@ -93,7 +75,6 @@ check "--print-plan heeds --loops" prints . --print-plan --loops 3
 : >"$tap_scratch/counters" # or it may not be there when it is first looked at
 timeout 20 "$proxy" $both --loops 3 --stats-interval 1 >>"$tap_scratch/counters" 2>/dev/null &
 pid=$!
-pids="$pids $pid"
 tries=0
 while [ "$(wc -l <"$tap_scratch/counters")" -lt 6 ] && [ $tries -lt 100 ]; do
     sleep 0.1
