@@ -49,7 +49,7 @@ struct gyre_relay {
     void (*progress)(void *arg, int direction, size_t bytes); /* may be NULL */
     uint64_t idle_ns;
     uint64_t active_at; /* when a byte last moved; when lingering began */
-    int64_t partial; /* bytes of sends under way, when last looked at */
+    int64_t taken; /* see taken(), when last looked at */
     int16_t status; /* of the end that is coming */
     uint8_t state; /* enum relay_state */
     uint8_t depth; /* of calls into this file */
@@ -299,13 +299,16 @@ void gyre__relay_abort(struct gyre_relay *relay, int error)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-/* Bytes of sends under way that have left already. */
-static int64_t partial(const struct gyre_relay *relay)
+/* Grows, between two completed sends, with each byte that a peer's system takes. */
+static int64_t taken(const struct gyre_relay *relay)
 {
     int64_t bytes = 0;
     for (int side = 0; side < 2; side++) {
+        const struct gyre__channel *channel = &relay->streams[side]->channel;
+        int64_t unsent = channel->descriptors->unsent(channel->fd);
         if (is_sending(relay->streams[side]))
-            bytes += relay->streams[side]->channel.out.result;
+            bytes += channel->out.result;
+        bytes -= unsent > 0 ? unsent : 0;
     }
     return bytes;
 }
@@ -318,9 +321,9 @@ static uint64_t idle_at(const struct gyre_relay *relay)
 GYRE_ON_LOOP static void check_idle(struct gyre_relay *relay)
 {
     uint64_t now = gyre_loop_now_ns(loop_of(relay));
-    int64_t moved = partial(relay);
-    if (moved != relay->partial) { /* a send that takes longer than idleness may */
-        relay->partial = moved;
+    int64_t moved = taken(relay);
+    if (moved != relay->taken) { /* what the system holds may take longer than idleness */
+        relay->taken = moved;
         relay->active_at = now;
     }
     if (now - relay->active_at >= relay->idle_ns ||

@@ -249,6 +249,45 @@ GYRE_TEST(relay_ends, is_not_idle_while_a_slow_reader_reads)
     net_close(&net);
 }
 
+GYRE_TEST(relay_ends, is_not_idle_while_the_system_still_delivers)
+{
+    struct net net;
+    struct joined joined;
+    net_open(&net);
+    make_pairs(&joined, &net, pair_tcp);
+    const struct gyre__channel *to = &joined.streams[1]->channel;
+    int room = 400000; /* for all: the relay itself has nothing left to send */
+    int window = 32768;
+    cr_assert_eq(setsockopt(to->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    cr_assert_eq(setsockopt(joined.fds[1], SOL_SOCKET, SO_RCVBUF, &window, sizeof(window)), 0);
+    joined.options.idle_ns = SECOND_NS;
+    join(&joined);
+    size_t sent = 0, seen = 0;
+    for (; sent < 6 * 40000; sent += 40000) {
+        pattern_fill(big, 40000, sent);
+        raw_send(joined.fds[0], big, 40000);
+        net_settle(&net);
+    }
+    cr_assert_eq(joined.progress[0], sent);
+    unsigned reads = 0;
+    for (; to->descriptors->unsent(to->fd) > 0; reads++) {
+        net_pass(&net, 900 * MS_NS);
+        cr_assert_eq(joined.done, 0, "after %zu bytes", seen);
+        long got = raw_receive(joined.fds[1], big, sizeof(big)); /* what fitted the window */
+        cr_assert_gt(got, 0);
+        cr_assert(pattern_matches(big, (size_t)got, seen));
+        seen += (size_t)got;
+    }
+    cr_assert_gt(reads, 2);
+    seen += read_all(&net, joined.fds[1], seen);
+    cr_assert_eq(seen, sent);
+    net_pass(&net, 3 * SECOND_NS);
+    cr_assert_eq(joined.done, 1);
+    cr_assert_eq(joined.result.status, -ETIMEDOUT);
+    close_fds(&joined);
+    net_close(&net);
+}
+
 GYRE_TEST(relay_ends, cancel_ends_it_before_it_returns)
 {
     struct net net;

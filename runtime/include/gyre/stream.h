@@ -180,7 +180,9 @@ typedef void gyre_relay_fn(struct gyre_loop *loop, const struct gyre_relay_resul
 
 struct gyre_relay_options {
     size_t size; /* of this struct */
-    uint64_t idle_ns; /* without a byte either way the relay ends with -ETIMEDOUT; 0: never */
+    /* Without a byte either way the relay ends with -ETIMEDOUT; 0: never. One that a peer takes of
+     * what the system holds for it counts, too; a peer that stops taking ends within twice this. */
+    uint64_t idle_ns;
     /* May be NULL: counts bytes sent on in direction 0 or 1 as it happens; gets relay's arg. */
     void (*progress)(void *arg, int direction, size_t bytes);
 };
