@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,7 +25,9 @@
 
 enum {
     START_MS = 20000, /* to serve: a machine may be loaded, and a sanitizer is slow */
-    STOP_MS = 20000 /* at once, without a sanitizer's leak check, is far less */
+    STOP_MS = 20000, /* at once, without a sanitizer's leak check, is far less */
+    GROWTH_KIB = 8 * 1024, /* granted to a proxy as a whole, */
+    GROWTH_PAIR_KIB = 128 /* and for each pair */
 };
 
 /* Reads what there is, waiting at most until `deadline`; false at the end of the output. */
@@ -46,17 +49,37 @@ static bool read_some(struct child *child, uint64_t deadline)
     return true;
 }
 
-static void run_program(unsigned descriptors, char **argv)
+/* In the child. `fd` is kept open, if not -1. */
+static void run_program(unsigned descriptors, int fd, char *const *argv)
 {
     struct rlimit limit = {descriptors, descriptors};
     sigset_t none;
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (descriptors == 0 || setrlimit(RLIMIT_NOFILE, &limit) == 0)
-        execv(argv[0], argv);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && (fd < 0 || fcntl(fd, F_SETFD, 0) == 0) &&
+        (descriptors == 0 || setrlimit(RLIMIT_NOFILE, &limit) == 0))
+        execvp(argv[0], argv);
     dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
     _exit(126);
+}
+
+static bool start(struct child *child, unsigned descriptors, int fd, char *const *argv)
+{
+    int ends[2];
+
+    memset(child, 0, sizeof(*child));
+    if (!CHECK_EQ(pipe2(ends, O_CLOEXEC), 0))
+        return false;
+    child->pid = fork();
+    if (child->pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        run_program(descriptors, fd, argv);
+    }
+    close(ends[1]);
+    child->out = ends[0];
+    return CHECK(child->pid > 0);
 }
 
 static bool wait_until_it_listens(struct child *child)
@@ -83,33 +106,39 @@ bool child_start(struct child *child, unsigned descriptors, const char *program,
     const char *build = getenv("GYRE_BUILD_DIR");
     char *argv[CHILD_ARGUMENTS_MAX + 2];
     char path[1024];
-    int ends[2], count = 1;
+    int count = 1;
+    bool started;
 
-    memset(child, 0, sizeof(*child));
     snprintf(path, sizeof(path), "%s/examples/%s", build != NULL ? build : ".", program);
     argv[0] = path;
     for (; arguments[count - 1] != NULL && count <= CHILD_ARGUMENTS_MAX; count++)
         argv[count] = strdup(arguments[count - 1]);
     argv[count] = NULL;
-    if (!CHECK_EQ(pipe2(ends, O_CLOEXEC), 0))
-        return false;
-    child->pid = fork();
-    if (child->pid == 0) {
-        dup2(ends[1], STDOUT_FILENO);
-        dup2(ends[1], STDERR_FILENO);
-        run_program(descriptors, argv);
-    }
-    close(ends[1]);
-    child->out = ends[0];
+    started = start(child, descriptors, -1, argv);
     for (int i = 1; i < count; i++)
         free(argv[i]);
-    if (!CHECK(child->pid > 0))
+    if (!started)
         return false;
     if (CHECK(wait_until_it_listens(child)))
         return true;
     plain_note("%s said: %s", path, child->text);
     child_wait(child, 0);
     return false;
+}
+
+bool child_start_other(struct child *child, int fd, const char *const arguments[])
+{
+    char *argv[CHILD_ARGUMENTS_MAX + 1];
+    int count = 0;
+    bool started;
+
+    for (; arguments[count] != NULL && count < CHILD_ARGUMENTS_MAX; count++)
+        argv[count] = strdup(arguments[count]);
+    argv[count] = NULL;
+    started = start(child, 0, fd, argv);
+    for (int i = 0; i < count; i++)
+        free(argv[i]);
+    return started;
 }
 
 bool child_start_proxy(struct child *child, unsigned descriptors, const char *upstreams,
@@ -170,30 +199,49 @@ void child_stop(struct child *child)
         plain_note("it said: %s", child->text);
 }
 
+void child_kill(struct child *child)
+{
+    kill(child->pid, SIGKILL);
+    (void)child_wait(child, STOP_MS); /* no status: it was killed */
+}
+
 static uint64_t number_after(const char *text, const char *name)
 {
     const char *found = strstr(text, name);
     return found != NULL ? strtoull(found + strlen(name), NULL, 10) : 0;
 }
 
+bool child_loop_counters(const struct child *child, unsigned loop, struct child_counters *ret)
+{
+    const char *line = child->text, *last = NULL;
+    char name[32];
+
+    snprintf(name, sizeof(name), "loop=%u ", loop);
+    for (; (line = strstr(line, name)) != NULL; line++)
+        last = line; /* without an interval it is the only one */
+    if (last == NULL)
+        return false;
+    ret->accepted = number_after(last, " accepted=");
+    ret->active = number_after(last, " active=");
+    ret->failed_connects = number_after(last, " failed_connects=");
+    ret->bytes_up = number_after(last, " bytes_up=");
+    ret->bytes_down = number_after(last, " bytes_down=");
+    return true;
+}
+
 struct child_counters child_counters(const struct child *child)
 {
-    struct child_counters sum = {0};
-    const char *line = child->text, *last = NULL;
+    struct child_counters sum = {0}, one;
+    unsigned loops = 0;
 
-    for (; (line = strstr(line, "loop=0 ")) != NULL; line++)
-        last = line; /* without an interval it is the only one */
-    CHECK(last != NULL);
-    for (line = last; line != NULL && strncmp(line, "loop=", 5) == 0; line++) {
-        sum.accepted += number_after(line, " accepted=");
-        sum.active += number_after(line, " active=");
-        sum.failed_connects += number_after(line, " failed_connects=");
-        sum.bytes_up += number_after(line, " bytes_up=");
-        sum.bytes_down += number_after(line, " bytes_down=");
-        line = strchr(line, '\n');
-        if (line == NULL)
-            break;
+    for (; child_loop_counters(child, loops, &one); loops++) {
+        sum.accepted += one.accepted;
+        sum.active += one.active;
+        sum.failed_connects += one.failed_connects;
+        sum.bytes_up += one.bytes_up;
+        sum.bytes_down += one.bytes_down;
     }
+    CHECK_GE(loops, 1);
     return sum;
 }
 
@@ -224,6 +272,25 @@ uint64_t child_resident_peak_kib(const struct child *child)
 {
     char text[4096];
     return read_proc(child, "status", text, sizeof(text)) ? number_after(text, "VmHWM:") : 0;
+}
+
+bool child_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
+#else
+    return false;
+#endif
+}
+
+void child_check_growth(const struct child *child, uint64_t before_kib, unsigned pairs)
+{
+    uint64_t peak = child_resident_peak_kib(child);
+
+    plain_note("the proxy's memory: %llu KiB before, %llu KiB at the peak, %u pairs",
+               (unsigned long long)before_kib, (unsigned long long)peak, pairs);
+    if (!child_sanitized())
+        CHECK_LE(peak, before_kib + GROWTH_KIB + (uint64_t)pairs * GROWTH_PAIR_KIB);
 }
 
 uint64_t child_cpu_ms(const struct child *child)

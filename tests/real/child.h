@@ -4,6 +4,7 @@
  *
  * The programs say "listening at ADDRESS" once they serve; child_start waits for that line. What a
  * test looks at is what an operator would: /proc, signals, the exit status and the output.
+ * A child that is left when the test's process ends, however it ends, is killed by the kernel.
  */
 #ifndef CHILD_H
 #define CHILD_H
@@ -41,6 +42,12 @@ bool child_start(struct child *child, unsigned descriptors, const char *program,
 bool child_start_proxy(struct child *child, unsigned descriptors, const char *upstreams,
                        const char *const arguments[]);
 
+/*
+ * Starts another's program, found by PATH, with the arguments up to NULL; it inherits `fd`, if not
+ * -1, by that number. It is not waited for.
+ */
+bool child_start_other(struct child *child, int fd, const char *const arguments[]);
+
 /* Its address, which must be IPv4, for connect. */
 struct sockaddr_in child_address(const struct child *child);
 
@@ -50,8 +57,19 @@ int child_wait(struct child *child, unsigned timeout_ms);
 /* Sends SIGINT and expects 0 within a second. */
 void child_stop(struct child *child);
 
-/* The counters that the proxy printed at its end. */
+/* Kills it outright. */
+void child_kill(struct child *child);
+
+/* The counters that the proxy printed at its end; those of one loop, false if it had no such. */
 struct child_counters child_counters(const struct child *child);
+bool child_loop_counters(const struct child *child, unsigned loop, struct child_counters *ret);
+
+/* Whether this build has a sanitizer: it is slow, and its memory is not the program's. */
+bool child_sanitized(void);
+
+/* Its memory at the peak, against what was resident before `pairs` pairs of a proxy: within the
+ * proxy's bound. */
+void child_check_growth(const struct child *child, uint64_t before_kib, unsigned pairs);
 
 uint64_t child_resident_kib(const struct child *child);
 uint64_t child_resident_peak_kib(const struct child *child);

@@ -29,6 +29,13 @@ uint64_t flow_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t flow_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 void flow_sleep_ms(unsigned milliseconds)
 {
     struct timespec time = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
@@ -43,6 +50,39 @@ static uint64_t word_of(uint64_t seed, uint64_t index)
     word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
     word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
     return word ^ (word >> 31);
+}
+
+void flow_fill(uint64_t seed, uint64_t offset, void *data, size_t bytes)
+{
+    unsigned char *to = data;
+
+    for (size_t done = 0; done < bytes;) {
+        uint64_t word = word_of(seed, (offset + done) / 8);
+        size_t skip = (size_t)((offset + done) % 8);
+        size_t part = bytes - done < 8 - skip ? bytes - done : 8 - skip;
+        memcpy(to + done, (const char *)&word + skip, part);
+        done += part;
+    }
+}
+
+bool flow_matches(uint64_t seed, uint64_t offset, const void *data, size_t bytes)
+{
+    unsigned char expected[4096];
+
+    for (size_t done = 0; done < bytes;) {
+        size_t part = bytes - done < sizeof(expected) ? bytes - done : sizeof(expected);
+        flow_fill(seed, offset + done, expected, part);
+        if (memcmp(expected, (const char *)data + done, part) != 0)
+            return false;
+        done += part;
+    }
+    return true;
+}
+
+unsigned flow_draw(uint64_t *state, unsigned below)
+{
+    (*state)++;
+    return (unsigned)(word_of(*state, 0) >> 32) % below;
 }
 
 /* The order of the words counts: what is moved changes the sum. */
@@ -123,29 +163,31 @@ void flow_join(struct flow *flow)
     CHECK_EQ(pthread_join(flow->thread, NULL), 0);
 }
 
-static int bind_somewhere(char *ret_text)
+static int bind_somewhere(uint32_t host, char *ret_text)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(host)}};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char name[INET_ADDRSTRLEN];
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK_EQ(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     CHECK_EQ(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
-    snprintf(ret_text, 32, "127.0.0.1:%u", ntohs(address.sin_port));
+    CHECK(inet_ntop(AF_INET, &address.sin_addr, name, sizeof(name)) != NULL);
+    snprintf(ret_text, 32, "%s:%u", name, ntohs(address.sin_port));
     return fd;
 }
 
 int flow_listen(int backlog, char *ret_text)
 {
-    int fd = bind_somewhere(ret_text);
+    int fd = bind_somewhere(INADDR_LOOPBACK, ret_text);
     CHECK_EQ(listen(fd, backlog), 0);
     return fd;
 }
 
 void flow_dead_address(char *ret_text)
 {
-    close(bind_somewhere(ret_text));
+    uint32_t host = (127U << 24) | (64U << 16) | ((uint32_t)getpid() & 0x3fffff);
+    close(bind_somewhere(host, ret_text));
 }
 
 static void set_timeouts(int fd)

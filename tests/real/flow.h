@@ -28,6 +28,7 @@ struct flow {
 };
 
 uint64_t flow_now_ms(void);
+uint64_t flow_now_us(void);
 void flow_sleep_ms(unsigned milliseconds);
 
 /* As threads; join with flow_join. */
@@ -35,10 +36,18 @@ bool flow_start_send(struct flow *flow);
 bool flow_start_receive(struct flow *flow);
 void flow_join(struct flow *flow);
 
+/* Makes, or compares with, the bytes of the stream `seed` from `offset` on. */
+void flow_fill(uint64_t seed, uint64_t offset, void *data, size_t bytes);
+bool flow_matches(uint64_t seed, uint64_t offset, const void *data, size_t bytes);
+
+/* The next number of the sequence that `state` began as the seed of; less than `below`. */
+unsigned flow_draw(uint64_t *state, unsigned below);
+
 /* A listening socket on a free port of 127.0.0.1; its address as text in ret_text (32 bytes). */
 int flow_listen(int backlog, char *ret_text);
 
-/* The port of 127.0.0.1 as text that nobody listens at. */
+/* As text (32 bytes), an address that nobody listens at, nor will but for those we tell: it is one
+ * of 127.0.0.0/8 made from our pid, whose ports no outgoing connection takes. */
 void flow_dead_address(char *ret_text);
 
 /* A connected socket, or -1 with the case failed. Receives time out after 20 s. */

@@ -22,17 +22,9 @@
 
 enum {
     MIB = 1 << 20,
-    GROWTH_KIB = 8 * 1024, /* granted to the proxy as a whole, */
-    GROWTH_PAIR_KIB = 128, /* and for each pair */
     SLOW_PAIRS = 32,
     SLOW_S = 4
 };
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool sanitized = true; /* its memory is not the proxy's, and it is slow */
-#else
-static const bool sanitized = false;
-#endif
 
 static const char *const no_arguments[] = {NULL};
 
@@ -63,16 +55,6 @@ static void end(struct way *way)
 {
     close(way->listener);
     child_stop(&way->proxy);
-}
-
-static void check_growth(const struct child *proxy, uint64_t before_kib, unsigned pairs)
-{
-    uint64_t peak = child_resident_peak_kib(proxy);
-
-    plain_note("the proxy's memory: %llu KiB before, %llu KiB at the peak, %u pairs",
-               (unsigned long long)before_kib, (unsigned long long)peak, pairs);
-    if (!sanitized)
-        CHECK_LE(peak, before_kib + GROWTH_KIB + (uint64_t)pairs * GROWTH_PAIR_KIB);
 }
 
 static void check_equal(const struct flow *sent, const struct flow *got)
@@ -106,7 +88,7 @@ static void run_both_ways(const int clients[], const int origins[], unsigned cou
 
 static void a_gibibyte_each_way_at_once_arrives_as_it_was_sent(void)
 {
-    long mib = plain_number("GYRE_TRAFFIC_MIB", sanitized ? 64 : 1024);
+    long mib = plain_number("GYRE_TRAFFIC_MIB", child_sanitized() ? 64 : 1024);
     struct child_counters counters;
     uint64_t before, began;
     struct way way;
@@ -117,7 +99,7 @@ static void a_gibibyte_each_way_at_once_arrives_as_it_was_sent(void)
     began = flow_now_ms();
     run_both_ways(&way.client, &way.origin, 1, (uint64_t)mib * MIB, 0);
     plain_note("%ld MiB each way in %llu ms", mib, (unsigned long long)(flow_now_ms() - began));
-    check_growth(&way.proxy, before, 1);
+    child_check_growth(&way.proxy, before, 1);
     close(way.client);
     close(way.origin);
     end(&way);
@@ -145,8 +127,9 @@ static void slow_readers_cost_the_proxy_no_more_than_its_bound(void)
         clients[i] = flow_connect(&address);
         origins[i] = flow_accept(way.listener); /* one at a time: they belong together */
     }
-    run_both_ways(clients, origins, SLOW_PAIRS, (sanitized ? SLOW_S + 1 : 16) * MIB, SLOW_S * MIB);
-    check_growth(&way.proxy, before, SLOW_PAIRS);
+    run_both_ways(clients, origins, SLOW_PAIRS, (child_sanitized() ? SLOW_S + 1 : 16) * MIB,
+                  SLOW_S * MIB);
+    child_check_growth(&way.proxy, before, SLOW_PAIRS);
     for (unsigned i = 0; i < SLOW_PAIRS; i++) {
         close(clients[i]);
         close(origins[i]);
