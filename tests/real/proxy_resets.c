@@ -37,7 +37,8 @@
 enum {
     TIMED_ROUNDS = 100,
     LOADS = 4, /* connections with a stream each way, */
-    LOAD_PAUSE_MS = 1, /* at most 64 MiB a second each: the rounds need their share, too */
+    LOAD_PART = 16384,
+    LOAD_PAUSE_MS = 1, /* at most 16 MiB a second each way: the rounds need their share, too */
     SETTLED_MAX = 32768, /* fits a receive window that nobody reads */
     PART_MAX = 65536,
     PARTS_MAX = 60, /* of a round that is not settled */
@@ -303,8 +304,8 @@ static void *be_load(void *arg)
     while (!atomic_load_explicit(&over, memory_order_relaxed)) {
         struct pollfd ready[2] = {{.fd = ends[0].fd, .events = POLLIN},
                                   {.fd = ends[1].fd, .events = POLLIN}};
-        send_part(&ends[0], PART_MAX);
-        send_part(&ends[1], PART_MAX);
+        send_part(&ends[0], LOAD_PART);
+        send_part(&ends[1], LOAD_PART);
         if (!CHECK_GE(poll(ready, 2, 20000), 1))
             break;
         CHECK(receive_part(&ends[0], ends[1].seed, MSG_DONTWAIT));
@@ -364,11 +365,10 @@ static void end(struct site *site, unsigned pairs)
     CHECK_EQ(counters.failed_connects, 0);
 }
 
-static void run_rounds(unsigned victims, reset_fn *reset)
+static void run_rounds(unsigned rounds, unsigned victims, reset_fn *reset)
 {
     uint64_t state = (uint64_t)plain_number("GYRE_RESETS_SEED", 1), began, bytes;
     struct load loads[LOADS];
-    unsigned rounds = child_sanitized() ? 60 : 200;
     unsigned settled = 0;
     struct site site;
 
@@ -452,14 +452,14 @@ static void time_rounds(uint64_t (*reset)(struct end *victim))
 
 static void resets_of_peers_under_load_overtake_no_byte(void)
 {
-    run_rounds(VICTIM_PEERS, reset_by_closing);
+    run_rounds(child_sanitized() ? 100 : 300, VICTIM_PEERS, reset_by_closing);
 }
 
 static void resets_by_ss_under_load_overtake_no_byte(void)
 {
     if (!can_destroy())
         PLAIN_SKIP("ss -K destroys nothing here (CONFIG_INET_DIAG_DESTROY, CAP_NET_ADMIN)");
-    run_rounds(VICTIM_ALL, reset_by_ss);
+    run_rounds(child_sanitized() ? 50 : 150, VICTIM_ALL, reset_by_ss);
 }
 
 static void a_reset_of_a_peer_crosses_within_100_ms(void)

@@ -24,10 +24,10 @@
 #include "harness/plain.h"
 
 enum {
-    CLIENTS = 6,
-    ROUNDS = 5,
+    CLIENTS = 4,
+    ROUNDS = 4,
     ASKED_MAX = 3, /* on one connection */
-    UP_MS = 150,
+    UP_MS = 100,
     DOWN_MS = 100,
     RESUME_MS = 2000,
     BODY = 10000000 /* more than the sockets on its way hold: a kill cuts it */
