@@ -391,30 +391,29 @@ static int compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* Resets `victim`; not after when, in microseconds. */
-static uint64_t time_closing(struct end *victim)
+/* Resets `victim`; when it was last seen to live, in microseconds. */
+static uint64_t time_closing(const struct end *victim, FILE **ret_ss)
 {
     uint64_t now = flow_now_us();
     flow_reset(victim->fd);
+    *ret_ss = NULL;
     return now;
 }
 
-static uint64_t time_ss(struct end *victim)
+/* The same; the program, which must not delay us, is still to be waited for. */
+static uint64_t time_ss(const struct end *victim, FILE **ret_ss)
 {
-    FILE *ss = start_ss(victim->fd, false);
     uint64_t alive, began = flow_now_us();
 
+    *ret_ss = start_ss(victim->fd, false);
     do
         alive = flow_now_us();
     while (!is_reset(victim->fd, 100) && alive - began < GIVE_UP_US);
-    if (ss != NULL)
-        CHECK(end_ss(ss));
-    close(victim->fd);
     return alive;
 }
 
 /* How long from the reset until the other side knows, on an otherwise silent proxy. */
-static void time_rounds(uint64_t (*reset)(struct end *victim))
+static void time_rounds(uint64_t (*reset)(const struct end *victim, FILE **ret_ss))
 {
     uint64_t times[TIMED_ROUNDS], late_max = 0, state = 1;
     unsigned beyond = 0;
@@ -427,9 +426,10 @@ static void time_rounds(uint64_t (*reset)(struct end *victim))
     for (unsigned i = 0; i < TIMED_ROUNDS; i++) {
         struct end *ends[2] = {&site.client, &site.origin}, *other = ends[1 - i % 2];
         uint64_t began, late;
+        FILE *ss;
         open_pair(&site, flow_draw(&state, UINT32_MAX));
         lag_begin();
-        began = reset(ends[i % 2]);
+        began = reset(ends[i % 2], &ss);
         CHECK(is_reset(other->fd, GIVE_UP_US));
         times[i] = flow_now_us() - began;
         late = lag_worst_us();
@@ -438,6 +438,10 @@ static void time_rounds(uint64_t (*reset)(struct end *victim))
         CHECK_LE(times[i], BOUND_US + WAKES * late);
         CHECK_EQ(flow_end(other->fd), ECONNRESET);
         close(other->fd);
+        if (ss != NULL) {
+            CHECK(end_ss(ss));
+            close(ends[i % 2]->fd);
+        }
     }
     lag_stop();
     qsort(times, TIMED_ROUNDS, sizeof(times[0]), compare);
