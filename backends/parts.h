@@ -15,7 +15,11 @@
 extern const struct gyre__backend gyre__backend_epoll;
 
 extern const struct gyre__operations gyre__operations_ready;
+
+/* The wakers that table.c lists. */
 extern const struct gyre__waker_kind gyre__waker_eventfd;
+extern const struct gyre__waker_kind gyre__waker_pipe;
+
 extern const struct gyre__descriptors gyre__descriptors_posix;
 extern const struct gyre__port gyre__port_linux;
 

@@ -4,7 +4,7 @@
  *
  * Why      One descriptor instead of a pipe's two. Each write makes an edge even if nobody has read
  *          since the last (eventfd(2), epoll(7)), so that a poller which watches it edge-triggered
- *          need not read it at all.
+ *          need not read it at all. Others drain it.
  * Limits   The counter is full after 2^64 - 2 rings without a drain. That ring is dropped, and
  *          rings: a full counter is readable.
  */
@@ -51,6 +51,7 @@ static void drain(const struct gyre__waker *waker)
 
 const struct gyre__waker_kind gyre__waker_eventfd = {
     .name = "eventfd",
+    .edge_each = true,
     .create = create,
     .destroy = destroy,
     .signal = ring,

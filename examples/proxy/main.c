@@ -177,12 +177,49 @@ static int tell_ending(struct gyre_loop *loop, unsigned index, void *arg)
     return tell_drained(loop, 0, arg);
 }
 
+/* What the environment says, NULL for nothing. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static bool is_known(const char *name)
+{
+    static const char *const backends[] = {"auto", "epoll"};
+    size_t count = sizeof(backends) / sizeof(backends[0]), at = 0;
+
+    while (at < count && strcmp(backends[at], name) != 0)
+        at++;
+    return at < count;
+}
+
+/* The library has no backend or no waker of a name that was given, or the system lacks it. False:
+ * no name was given. */
+static bool blame_name(const struct options *options, int error)
+{
+    const char *given = options->backend != NULL ? "--backend " : "GYRE_BACKEND=";
+    const char *backend = options->backend != NULL ? options->backend : variable("GYRE_BACKEND");
+    const char *waker = variable("GYRE_WAKER");
+
+    if (backend != NULL && error == -ENOTSUP)
+        fprintf(stderr, "gyre-proxy: %s%s: this system lacks the backend\n", given, backend);
+    else if (backend != NULL && !is_known(backend))
+        fprintf(stderr, "gyre-proxy: %s%s: no such backend: it is auto or epoll\n", given, backend);
+    else if (waker != NULL && error == -ENOENT)
+        fprintf(stderr, "gyre-proxy: GYRE_WAKER=%s: no such waker: it is auto, eventfd or pipe\n",
+                waker);
+    else
+        return false;
+    return true;
+}
+
 static int make_runtime(struct program *program)
 {
     const struct options *options = &program->options;
     struct gyre_runtime_options runtime_options;
     struct gyre_loop_options loop_options;
-    const char *backend = options->backend != NULL ? options->backend : getenv("GYRE_BACKEND");
     int error;
 
     gyre_loop_options_init(&loop_options);
@@ -192,12 +229,8 @@ static int make_runtime(struct program *program)
     runtime_options.loop = &loop_options;
     runtime_options.teardown = tell_ending;
     error = gyre_runtime_create(&runtime_options, &program->runtime);
-    if ((error == -ENOENT || error == -ENOTSUP) && backend != NULL) {
-        fprintf(stderr, "gyre-proxy: %s%s: %s\n",
-                options->backend != NULL ? "--backend " : "GYRE_BACKEND=", backend,
-                error == -ENOENT ? "no such backend" : "this system lacks the backend");
+    if ((error == -ENOENT || error == -ENOTSUP) && blame_name(options, error))
         return EXIT_USAGE;
-    }
     if (error != 0) {
         fprintf(stderr, "gyre-proxy: the loops cannot be made: %s\n", text_of(error));
         return EXIT_FAILURE;

@@ -3,8 +3,8 @@
  * backend - what the runtime demands of a system of I/O: readiness, operations, waker, descriptors.
  *
  * What      Tables of functions that a backend fills; a rule for each slot. The runtime picks a
- *           backend by name (gyre__backend_find) and never asks which one it has, only what it can
- *           do.
+ *           backend by name (gyre__backend_find), and a waker (gyre__waker_find), and never asks
+ *           which one it has, only what it can do.
  * Upward    A backend knows of the runtime what stands under "host" at the end: how to watch a
  *           descriptor in the loop's one table, and where completions go.
  * Identity  An event is matched by descriptor and generation, which travel in its 64-bit datum; a
@@ -73,8 +73,8 @@ struct gyre__readiness {
 
 /* ---- waker ----------------------------------------------------------------------------------- */
 
-/* A bell that makes a poller return. Its life is the loop's memory's, so that nobody writes to a
- * recycled number. */
+/* A bell that makes a poller return, of a kind that the loop's options choose: any kind goes with
+ * any backend. Its life is the loop's memory's, so that nobody writes to a recycled number. */
 struct gyre__waker {
     int read_fd;
     int write_fd;
@@ -83,6 +83,10 @@ struct gyre__waker {
 struct gyre__waker_kind {
     const char *name;
 
+    /* Each ring makes an edge, also if the bell was never silenced since the last: a poller that
+     * watches it edge-triggered never needs to. */
+    bool edge_each;
+
     /* Both ends non-blocking and close-on-exec. */
     int (*create)(struct gyre__waker *ret_waker);
     void (*destroy)(struct gyre__waker *waker);
@@ -90,7 +94,7 @@ struct gyre__waker_kind {
     /* Rings. Async-signal-safe, keeps errno; a bell that rings already is enough. */
     void (*signal)(const struct gyre__waker *waker);
 
-    /* Silences it, for pollers that cannot watch it edge-triggered. */
+    /* Silences it. A ring at the same time is silenced with the others, or rings on. */
     void (*drain)(const struct gyre__waker *waker);
 };
 
@@ -307,7 +311,7 @@ struct gyre__backend {
 
     const struct gyre__readiness *readiness;
     const struct gyre__operations *operations;
-    const struct gyre__waker_kind *waker;
+    const struct gyre__waker_kind *waker; /* the best, unless one is named */
     const struct gyre__descriptors *descriptors;
     const struct gyre__port *port;
 };
@@ -317,6 +321,13 @@ int gyre__backend_find(const char *name, const struct gyre__backend **ret_backen
 
 /* Backend number `index`, best first, or NULL past the last. */
 const struct gyre__backend *gyre__backend_at(unsigned index);
+
+/* The kind of waker of that name; "auto" is the backend's own. -ENOENT. */
+int gyre__waker_find(const char *name, const struct gyre__backend *backend,
+                     const struct gyre__waker_kind **ret_kind);
+
+/* Kind of waker number `index`, or NULL past the last. */
+const struct gyre__waker_kind *gyre__waker_at(unsigned index);
 
 /* The world that calls without a loop live in. */
 const struct gyre__port *gyre__port_native(void);

@@ -110,21 +110,24 @@ static void free_loop(struct gyre_loop *loop)
     if (loop->poller != NULL)
         loop->backend->readiness->destroy(loop->poller);
     if (loop->waker.read_fd >= 0)
-        loop->backend->waker->destroy(&loop->waker);
+        loop->waker_kind->destroy(&loop->waker);
     if (loop->batch != NULL)
         gyre__port_release(loop->batch, GYRE__BATCH_MAX * sizeof(*loop->batch));
     gyre__port_release(loop, sizeof(*loop));
 }
 
 static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *options,
-                      const struct gyre__backend *backend)
+                      const struct gyre__backend *backend, const struct gyre__waker_kind *kind)
 {
     loop->backend = backend;
     loop->port = backend->port;
+    loop->waker_kind = kind;
     loop->options = *options;
-    loop->options.backend = backend->name; /* the caller's text need not live */
+    loop->options.backend = backend->name; /* the caller's texts need not live */
+    loop->options.waker = kind->name;
     loop->waker.read_fd = -1;
-    loop->waker_edge = (backend->capabilities & GYRE__CAP_EDGE) != 0 && options->wait == NULL;
+    loop->waker_edge =
+        kind->edge_each && options->wait == NULL && (backend->capabilities & GYRE__CAP_EDGE) != 0;
     gyre_task_init(&loop->control.task, NULL, NULL);
     loop->control.task.kind = GYRE__TASK_CONTROL;
     /* relaxed: only that no two get the same */
@@ -137,7 +140,7 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
 
 static int open_loop(struct gyre_loop *loop)
 {
-    int r = loop->backend->waker->create(&loop->waker);
+    int r = loop->waker_kind->create(&loop->waker);
     if (r != 0) {
         loop->waker.read_fd = -1;
         return r;
@@ -153,17 +156,20 @@ static int create(const struct gyre_loop_options *options, bool managed,
                   struct gyre_loop **ret_loop)
 {
     const struct gyre__backend *backend;
+    const struct gyre__waker_kind *kind;
     if (options == NULL)
         options = &defaults;
     int r = check_options(options);
     if (r == 0)
         r = gyre__backend_find(options->backend, &backend);
+    if (r == 0)
+        r = gyre__waker_find(options->waker, backend, &kind);
     if (r != 0)
         return r;
     struct gyre_loop *loop = gyre__port_allocate(sizeof(*loop));
     if (loop == NULL)
         return -ENOMEM;
-    init_loop(loop, options, backend);
+    init_loop(loop, options, backend, kind);
     loop->managed = managed;
     r = open_loop(loop);
     if (r != 0) {
@@ -330,6 +336,11 @@ void *gyre_loop_user(const struct gyre_loop *loop)
 const char *gyre_loop_backend(const struct gyre_loop *loop)
 {
     return loop->backend->name;
+}
+
+const char *gyre_loop_waker(const struct gyre_loop *loop)
+{
+    return loop->waker_kind->name;
 }
 
 static uint64_t read_counter(const struct gyre__counter *counter)

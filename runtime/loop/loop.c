@@ -237,7 +237,7 @@ GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
         if (event.datum != GYRE__WAKER_DATUM)
             gyre__handlers_dispatch(loop, &event);
         else if (!loop->waker_edge)
-            loop->backend->waker->drain(&loop->waker);
+            loop->waker_kind->drain(&loop->waker);
     }
 }
 
@@ -325,7 +325,7 @@ void gyre__loop_ring(struct gyre_loop *loop)
 {
     /* A count, and the one write that a sleep may cost; relaxed: nothing is read by it. */
     atomic_fetch_add_explicit(&loop->wakes_written, 1, memory_order_relaxed);
-    loop->backend->waker->signal(&loop->waker);
+    loop->waker_kind->signal(&loop->waker);
 }
 
 void gyre_loop_wake(struct gyre_loop *loop)

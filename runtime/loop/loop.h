@@ -80,6 +80,7 @@ struct gyre_loop {
     const struct gyre__port *port; /* [I] */
     struct gyre_loop_options options; /* [I] */
     struct gyre__poller *poller; /* [o] NULL once closed */
+    const struct gyre__waker_kind *waker_kind; /* [I] */
     struct gyre__waker waker; /* [I] */
     bool waker_edge; /* [I] watched edge-triggered, so never read */
     bool managed; /* [I] a runtime's */

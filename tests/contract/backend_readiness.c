@@ -1,69 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backend_readiness - the rules of contract/backend.h for pollers and wakers, without a loop.
+ * backend_readiness - the rules of contract/backend.h for pollers, without a loop.
  *
  * The few waits that have to last are of a few milliseconds, and are measured: that none ends early
- *     is
- * the rule.
+ * is the rule.
  */
-#include "contract/backend.h"
 #include "contract/port.h"
-#include "support.h"
+#include "pollers.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-static const struct gyre__backend *backend(void)
-{
-    const struct gyre__backend *found;
-    cr_assert_eq(gyre__backend_find(gyre_test_backend(), &found), 0);
-    return found;
-}
-
-static const struct gyre__readiness *readiness(void)
-{
-    return backend()->readiness;
-}
-
-static struct gyre__poller *make_poller(void)
-{
-    struct gyre__poller *poller = NULL;
-    cr_assert_eq(readiness()->create(&poller), 0);
-    cr_assert_not_null(poller);
-    return poller;
-}
-
-static void add(struct gyre__poller *poller, int fd, uint32_t events, uint64_t datum)
-{
-    cr_assert_eq(readiness()->add(poller, fd, events, datum), 0);
-}
-
-/* What is ready now. */
-static int look(struct gyre__poller *poller, struct gyre__event *events, unsigned events_max)
-{
-    memset(events, 0x5a, events_max * sizeof(*events));
-    return readiness()->wait(poller, 0, events, events_max);
-}
-
-static void assert_quiet(struct gyre__poller *poller)
-{
-    struct gyre__event event;
-    cr_assert_eq(look(poller, &event, 1), 0);
-}
-
-static void assert_only(struct gyre__poller *poller, uint64_t datum, uint32_t wanted)
-{
-    struct gyre__event events[4];
-    cr_assert_eq(look(poller, events, 4), 1);
-    cr_assert_eq(events[0].datum, datum);
-    cr_assert_eq(events[0].events, wanted);
-}
 
 /* ---- create and destroy ---------------------------------------------------------------------- */
 
@@ -403,135 +353,4 @@ GYRE_TEST(backend_readiness, exclusive_registration_reports_and_cannot_be_update
     assert_quiet(poller);
     readiness()->destroy(poller);
     close_pipe((int[]){reader, writer});
-}
-
-/* ---- waker ----------------------------------------------------------------------------------- */
-
-static void make_waker(struct gyre__waker *waker)
-{
-    cr_assert_eq(backend()->waker->create(waker), 0);
-}
-
-GYRE_TEST(backend_readiness, waker_is_non_blocking_and_close_on_exec)
-{
-    struct gyre__waker waker;
-    make_waker(&waker);
-    cr_assert_eq(fcntl(waker.read_fd, F_GETFD), FD_CLOEXEC);
-    cr_assert_eq(fcntl(waker.write_fd, F_GETFD), FD_CLOEXEC);
-    cr_assert_neq(fcntl(waker.read_fd, F_GETFL) & O_NONBLOCK, 0);
-    cr_assert_neq(fcntl(waker.write_fd, F_GETFL) & O_NONBLOCK, 0);
-    backend()->waker->destroy(&waker);
-}
-
-GYRE_TEST(backend_readiness, waker_rings_until_drained)
-{
-    struct gyre__waker waker;
-    make_waker(&waker);
-    struct gyre__poller *poller = make_poller();
-    add(poller, waker.read_fd, GYRE_READ, 11);
-    assert_quiet(poller);
-    backend()->waker->signal(&waker);
-    backend()->waker->signal(&waker);
-    assert_only(poller, 11, GYRE_READ);
-    assert_only(poller, 11, GYRE_READ);
-    backend()->waker->drain(&waker);
-    assert_quiet(poller);
-    backend()->waker->drain(&waker);
-    backend()->waker->signal(&waker);
-    assert_only(poller, 11, GYRE_READ);
-    readiness()->destroy(poller);
-    backend()->waker->destroy(&waker);
-}
-
-GYRE_TEST(backend_readiness, undrained_waker_makes_an_edge_each_time)
-{
-    if ((backend()->capabilities & GYRE__CAP_EDGE) == 0)
-        cr_skip_test("this backend has no edges");
-    struct gyre__waker waker;
-    make_waker(&waker);
-    struct gyre__poller *poller = make_poller();
-    add(poller, waker.read_fd, GYRE_READ | GYRE__EDGE, 12);
-    for (int i = 0; i < 5; i++) {
-        backend()->waker->signal(&waker);
-        assert_only(poller, 12, GYRE_READ);
-        assert_quiet(poller);
-    }
-    readiness()->destroy(poller);
-    backend()->waker->destroy(&waker);
-}
-
-GYRE_TEST(backend_readiness, signal_keeps_errno_whatever_happens)
-{
-    struct gyre__waker waker;
-    make_waker(&waker);
-    errno = 4711;
-    backend()->waker->signal(&waker);
-    cr_assert_eq(errno, 4711);
-    backend()->waker->destroy(&waker);
-    backend()->waker->signal(&waker); /* its write fails, since the number is closed */
-    cr_assert_eq(errno, 4711);
-}
-
-static void *ring(void *arg)
-{
-    backend()->waker->signal(arg);
-    return NULL;
-}
-
-GYRE_TEST(backend_readiness, signal_of_another_thread_ends_a_wait)
-{
-    struct gyre__waker waker;
-    struct gyre__event event;
-    make_waker(&waker);
-    struct gyre__poller *poller = make_poller();
-    add(poller, waker.read_fd, GYRE_READ, 13);
-    pthread_t thread = start_thread(ring, &waker);
-    cr_assert_eq(readiness()->wait(poller, GYRE_NEVER, &event, 1), 1);
-    cr_assert_eq(event.datum, 13);
-    cr_assert_eq(pthread_join(thread, NULL), 0);
-    readiness()->destroy(poller);
-    backend()->waker->destroy(&waker);
-}
-
-/* ---- the table ------------------------------------------------------------------------------- */
-
-GYRE_TEST(backend_readiness, backends_are_found_by_name_and_listed_once)
-{
-    const struct gyre__backend *found = NULL;
-    unsigned count = 0;
-    for (const struct gyre__backend *at; (at = gyre__backend_at(count)) != NULL; count++) {
-        for (unsigned i = 0; i < count; i++)
-            cr_assert_str_neq(gyre__backend_at(i)->name, at->name);
-        if (gyre__backend_find(at->name, &found) == 0)
-            cr_assert_eq(found, at);
-    }
-    cr_assert_gt(count, 0);
-    cr_assert_null(gyre__backend_at(count + 1));
-    found = NULL;
-    cr_assert_eq(gyre__backend_find("no such backend", &found), -ENOENT);
-    cr_assert_eq(gyre__backend_find("", &found), -ENOENT);
-    cr_assert_null(found);
-}
-
-GYRE_TEST(backend_readiness, environment_replaces_auto_and_nothing_else)
-{
-    const struct gyre__backend *named = backend();
-    const struct gyre__backend *best = NULL;
-    const struct gyre__backend *found = NULL;
-    cr_assert_eq(unsetenv("GYRE_BACKEND"), 0);
-    cr_assert_eq(gyre__backend_find(NULL, &best), 0);
-    cr_assert_eq(gyre__backend_find("auto", &found), 0);
-    cr_assert_eq(found, best);
-    cr_assert_eq(setenv("GYRE_BACKEND", named->name, 1), 0);
-    cr_assert_eq(gyre__backend_find("auto", &found), 0);
-    cr_assert_eq(found, named);
-    cr_assert_eq(setenv("GYRE_BACKEND", "no such backend", 1), 0);
-    cr_assert_eq(gyre__backend_find(NULL, &found), -ENOENT);
-    cr_assert_eq(gyre__backend_find(named->name, &found), 0);
-    cr_assert_eq(setenv("GYRE_BACKEND", "auto", 1), 0);
-    cr_assert_eq(gyre__backend_find(NULL, &found), 0);
-    cr_assert_eq(found, best);
-    cr_assert_eq(setenv("GYRE_BACKEND", "", 1), 0);
-    cr_assert_eq(gyre__backend_find(NULL, &found), 0);
-    cr_assert_eq(found, best);
 }

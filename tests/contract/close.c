@@ -492,6 +492,7 @@ GYRE_TEST(close, T66d_post_that_races_with_close_is_run_cancelled_or_refused)
         struct gyre_loop *loop;
         gyre_loop_options_init(&options);
         options.backend = gyre_test_backend();
+        options.waker = gyre_test_waker();
         options.make_current = GYRE_CURRENT_NO;
         options.queue_max = 100;
         cr_assert_eq(gyre_loop_create(&options, &loop), 0);

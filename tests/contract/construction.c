@@ -265,16 +265,19 @@ static void no_such_backend(struct gyre_loop_options *options)
     options->backend = "abacus";
 }
 
+static void no_such_waker(struct gyre_loop_options *options)
+{
+    options->waker = "rooster";
+}
+
 GYRE_TEST(construction, T7_refused_options_leave_nothing_behind)
 {
     static const struct {
         void (*change)(struct gyre_loop_options *options);
         int expected;
     } table[] = {
-        {wrong_size, -EINVAL},
-        {no_wait, -EINVAL},
-        {no_such_choice, -EINVAL},
-        {no_such_backend, -ENOENT},
+        {wrong_size, -EINVAL},      {no_wait, -EINVAL},       {no_such_choice, -EINVAL},
+        {no_such_backend, -ENOENT}, {no_such_waker, -ENOENT},
     };
     unsigned before = count_descriptors();
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -53,6 +53,7 @@ void scene_options(struct scene *scene, struct gyre_loop_options *options)
     *scene = (struct scene){.now_ns = SECOND_NS};
     gyre_loop_options_init(options);
     options->backend = gyre_test_backend();
+    options->waker = gyre_test_waker();
     options->make_current = GYRE_CURRENT_NO;
     options->clock = scene_clock;
     options->clock_arg = scene;
@@ -222,6 +223,7 @@ struct gyre_loop *open_loop(void)
     struct gyre_loop *loop;
     gyre_loop_options_init(&options);
     options.backend = gyre_test_backend();
+    options.waker = gyre_test_waker();
     options.make_current = GYRE_CURRENT_NO;
     cr_assert_eq(gyre_loop_create(&options, &loop), 0);
     return loop;

@@ -19,6 +19,7 @@ struct gyre_runtime_options test_options(unsigned loops)
     struct gyre_runtime_options options;
     gyre_loop_options_init(&loop_options);
     loop_options.backend = gyre_test_backend();
+    loop_options.waker = gyre_test_waker();
     gyre_runtime_options_init(&options);
     options.loops = loops;
     options.loop = &loop_options;

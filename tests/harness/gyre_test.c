@@ -18,8 +18,18 @@ void gyre_test_run(void (*body)(void))
     cr_assert_not(gyre_balance_lost_memory(), "the test lost memory: see the leak report");
 }
 
+static const char *name_in(const char *variable)
+{
+    const char *name = getenv(variable);
+    return name != NULL && name[0] != '\0' ? name : NULL;
+}
+
 const char *gyre_test_backend(void)
 {
-    const char *name = getenv("GYRE_TEST_BACKEND");
-    return name != NULL && name[0] != '\0' ? name : NULL;
+    return name_in("GYRE_TEST_BACKEND");
+}
+
+const char *gyre_test_waker(void)
+{
+    return name_in("GYRE_TEST_WAKER");
 }

@@ -34,7 +34,9 @@
 /* Runs `body` between two balances; what it leaves behind fails the test. */
 void gyre_test_run(void (*body)(void));
 
-/* The backend that this run is for ("epoll", ...), or NULL for whichever the library picks. */
+/* The backend and the waker that this run is for ("epoll", "pipe", ...), or NULL for whichever the
+ * library picks. Every loop of a test is made with both. */
 const char *gyre_test_backend(void);
+const char *gyre_test_waker(void);
 
 #endif

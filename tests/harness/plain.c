@@ -141,10 +141,20 @@ bool plain_tsan(void)
     return PLAIN_TSAN;
 }
 
+static const char *name_in(const char *variable)
+{
+    const char *name = getenv(variable);
+    return name != NULL && name[0] != '\0' ? name : NULL;
+}
+
 const char *plain_backend(void)
 {
-    const char *name = getenv("GYRE_TEST_BACKEND");
-    return name != NULL && name[0] != '\0' ? name : NULL;
+    return name_in("GYRE_TEST_BACKEND");
+}
+
+const char *plain_waker(void)
+{
+    return name_in("GYRE_TEST_WAKER");
 }
 
 static void *return_at_once(void *arg)

@@ -84,8 +84,9 @@ long plain_number(const char *name, long fallback);
 /* True in a build for the thread sanitizer: work about ten times smaller there. */
 bool plain_tsan(void);
 
-/* The backend that this run is for, or NULL for whichever the library picks. */
+/* The backend and the waker that this run is for, or NULL for whichever the library picks. */
 const char *plain_backend(void);
+const char *plain_waker(void);
 
 bool plain_check(bool holds, const char *text, const char *file, int line);
 bool plain_check_number(long long a, long long b, enum plain_relation relation, const char *text_a,

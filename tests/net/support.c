@@ -61,6 +61,7 @@ static int open_loop(struct net *net, uint32_t queue_max)
     net->now_ns = SECOND_NS;
     gyre_loop_options_init(&options);
     options.backend = gyre_test_backend();
+    options.waker = gyre_test_waker();
     options.clock = read_clock;
     options.clock_arg = net;
     options.wait = wait_in_scene;

@@ -32,6 +32,7 @@ static struct gyre_runtime *make_runtime(unsigned loops, gyre_setup_fn *setup, v
     struct gyre_runtime *runtime = NULL;
     gyre_loop_options_init(&loop);
     loop.backend = plain_backend();
+    loop.waker = plain_waker();
     gyre_runtime_options_init(&options);
     options.loops = loops;
     options.loop = &loop;

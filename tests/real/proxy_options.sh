@@ -34,6 +34,7 @@ check "a negative number is refused" wrong '--idle-timeout -1' $both --idle-time
 check "a number without digits is refused" wrong '--stats-interval' $both --stats-interval ''
 check "a number past every type is refused" wrong '--loops 99999999999999999999999' $both --loops 99999999999999999999999
 check "an unknown backend is named" wrong '--backend carrier-pigeon' $both --backend carrier-pigeon
+check "the backends that exist are named, too" wrong 'auto or epoll' $both --backend carrier-pigeon
 check "65 upstreams are too many" wrong 'more than 64' --listen 127.0.0.1:0 \
     --upstream "$(printf "$up,%.0s" $(seq 64))$up"
 
@@ -53,6 +54,8 @@ listening "$proxy" --listen "unix:$tap_scratch/socket" --upstream $up
 check "a Unix socket that is served is named" wrong "--listen $address" --listen "$address" --upstream $up
 
 GYRE_BACKEND=carrier-pigeon check "an unknown GYRE_BACKEND is named" wrong GYRE_BACKEND=carrier-pigeon $both
+GYRE_WAKER=rooster check "an unknown GYRE_WAKER is named" wrong GYRE_WAKER=rooster $both
+GYRE_WAKER=rooster check "an unknown GYRE_WAKER is blamed on no backend" wrong GYRE_WAKER=rooster $both --backend epoll
 listening env GYRE_BACKEND=carrier-pigeon "$proxy" $both --backend epoll
 check "--backend wins over GYRE_BACKEND" test -n "$address"
 

@@ -56,6 +56,7 @@ static struct gyre_loop *make(struct gyre_loop_options *options)
 {
     struct gyre_loop *loop;
     options->backend = plain_backend();
+    options->waker = plain_waker();
     options->make_current = GYRE_CURRENT_NO;
     must(-gyre_loop_create(options, &loop), "gyre_loop_create");
     return loop;

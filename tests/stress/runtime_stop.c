@@ -146,6 +146,7 @@ static struct gyre_runtime *make_runtime(void)
     struct gyre_runtime *runtime = NULL;
     gyre_loop_options_init(&loop_options);
     loop_options.backend = plain_backend();
+    loop_options.waker = plain_waker();
     gyre_runtime_options_init(&options);
     options.loops = LOOPS;
     options.loop = &loop_options;

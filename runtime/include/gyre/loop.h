@@ -72,6 +72,7 @@ typedef void gyre_error_fn(struct gyre_loop *loop, const struct gyre_failure *fa
 struct gyre_loop_options {
     size_t size; /* of this struct */
     const char *backend; /* "auto", "epoll"; NULL is auto, which GYRE_BACKEND may replace */
+    const char *waker; /* "auto", "eventfd", "pipe"; NULL is auto, which GYRE_WAKER may replace */
     enum gyre_make_current make_current;
     uint32_t queue_max; /* callbacks accepted and not yet run, 0: without bound (T56) */
     uint64_t callback_budget_ns; /* for the callbacks of a turn, 0: none; 500 us */
@@ -111,10 +112,10 @@ GYRE_API void gyre_loop_options_init(struct gyre_loop_options *options) GYRE_ANY
  * Makes a loop; NULL options are the defaults. The caller holds its one reference.
  *
  * Threads:  any.
- * Errors:   -EINVAL: a size or value is out of range; -ENOENT: no such backend; -ENOTSUP: this
- *           system lacks it; -EBUSY: make_current asked and the thread has a current loop; -EMFILE,
- *           -ENFILE, -ENOMEM. Nothing is left behind.
- * Limits:   two descriptors a loop with epoll.
+ * Errors:   -EINVAL: a size or value is out of range; -ENOENT: no such backend or waker; -ENOTSUP:
+ *           this system lacks it; -EBUSY: make_current asked and the thread has a current loop;
+ *           -EMFILE, -ENFILE, -ENOMEM. Nothing is left behind.
+ * Limits:   two descriptors a loop with epoll, three if its waker is a pipe.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_create(const struct gyre_loop_options *options,
                                               struct gyre_loop **ret_loop) GYRE_ANY_THREAD;
@@ -256,6 +257,14 @@ GYRE_API void gyre_loop_stats(const struct gyre_loop *loop, struct gyre_loop_sta
  * Lifetime: static.
  */
 GYRE_API const char *gyre_loop_backend(const struct gyre_loop *loop) GYRE_ANY_THREAD;
+
+/*
+ * The name of the waker in use: what a post rings when the loop sleeps.
+ *
+ * Threads:  any.
+ * Lifetime: static.
+ */
+GYRE_API const char *gyre_loop_waker(const struct gyre_loop *loop) GYRE_ANY_THREAD;
 
 /*
  * Calls `fn` whenever `fd` is ready for `events`, level-triggered. GYRE_ERROR is always added.
