@@ -169,7 +169,7 @@ static const struct gyre__readiness readiness = {
 
 const struct gyre__backend gyre__backend_epoll = {
     .name = "epoll",
-    .capabilities = GYRE__CAP_EDGE | GYRE__CAP_EXCLUSIVE,
+    .capabilities = GYRE__CAP_EDGE | GYRE__CAP_EXCLUSIVE | GYRE__CAP_FORGETS,
     .probe = probe,
     .readiness = &readiness,
     .operations = &gyre__operations_ready,

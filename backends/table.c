@@ -15,6 +15,7 @@
 
 static const struct gyre__backend *const backends[] = {
     &gyre__backend_epoll,
+    &gyre__backend_poll,
 };
 
 static const struct gyre__waker_kind *const wakers[] = {

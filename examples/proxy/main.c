@@ -187,7 +187,7 @@ static const char *variable(const char *name)
 
 static bool is_known(const char *name)
 {
-    static const char *const backends[] = {"auto", "epoll"};
+    static const char *const backends[] = {"auto", "epoll", "poll"};
     size_t count = sizeof(backends) / sizeof(backends[0]), at = 0;
 
     while (at < count && strcmp(backends[at], name) != 0)
@@ -206,7 +206,8 @@ static bool blame_name(const struct options *options, int error)
     if (backend != NULL && error == -ENOTSUP)
         fprintf(stderr, "gyre-proxy: %s%s: this system lacks the backend\n", given, backend);
     else if (backend != NULL && !is_known(backend))
-        fprintf(stderr, "gyre-proxy: %s%s: no such backend: it is auto or epoll\n", given, backend);
+        fprintf(stderr, "gyre-proxy: %s%s: no such backend: it is auto, epoll or poll\n", given,
+                backend);
     else if (waker != NULL && error == -ENOENT)
         fprintf(stderr, "gyre-proxy: GYRE_WAKER=%s: no such waker: it is auto, eventfd or pipe\n",
                 waker);

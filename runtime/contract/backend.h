@@ -33,7 +33,9 @@ struct gyre__event {
 
 enum gyre__capability {
     GYRE__CAP_EDGE = 1, /* add takes GYRE__EDGE */
-    GYRE__CAP_EXCLUSIVE = 2 /* add takes GYRE__EXCLUSIVE */
+    GYRE__CAP_EXCLUSIVE = 2, /* add takes GYRE__EXCLUSIVE */
+    GYRE__CAP_FORGETS = 4 /* closing fd is enough, if nothing else keeps its file open: the poller
+                           * has forgotten it then, whatever the number stands for next */
 };
 
 /* Bits that add takes beyond enum gyre_event, each with its capability. The values are epoll's. */
@@ -57,7 +59,7 @@ struct gyre__readiness {
     int (*update)(struct gyre__poller *poller, int fd, uint32_t events, uint64_t datum);
 
     /* Forgets fd. -ENOENT: it was not watched, or was closed meanwhile; if something else keeps the
-     * file open, its events may come on until reset. */
+     * file open, its events may come on until reset. In any case the number can be added. */
     int (*remove)(struct gyre__poller *poller, int fd);
 
     /* Forgets everything, also what remove could not. The caller adds anew what it wants. */
@@ -65,8 +67,9 @@ struct gyre__readiness {
 
     /* Waits for at most `timeout_ns`, never less (GYRE_NEVER: without limit; rounded up to what the
      * system can do). Fills `events` in the order reported and returns their number, 0 at the
-     * timeout. What did not fit comes with the next call; no descriptor starves. -EINTR: a signal
-     * came. */
+     * timeout. What did not fit comes with the next call; no descriptor starves. What was closed is
+     * not reported, nor what its number stands for next, unless a duplicate keeps its file open.
+     * -EINTR: a signal came; -ENOSPC: the system does not wait for so many. */
     int (*wait)(struct gyre__poller *poller, uint64_t timeout_ns, struct gyre__event *events,
                 unsigned events_max);
 };
@@ -349,8 +352,8 @@ int gyre__host_watch(struct gyre__channel *channel, uint32_t events);
 /* Watches it no longer, and drops events already fetched. It stays claimed. */
 void gyre__host_unwatch(struct gyre__channel *channel);
 
-/* Gives the entry back, and drops events already fetched. The fd is closed next: the poller is not
- * told. */
+/* Gives the entry back, and drops events already fetched. The fd is closed next: the poller is told
+ * only if it does not forget by itself (GYRE__CAP_FORGETS). */
 void gyre__host_release(struct gyre__channel *channel);
 
 /* Queues a completion, and marks it as queued. Among the handlers of the next turn, in the order

@@ -200,10 +200,13 @@ void gyre__host_unwatch(struct gyre__channel *channel)
 
 void gyre__host_release(struct gyre__channel *channel)
 {
-    struct gyre__handlers *handlers = &channel->loop->handlers;
-    struct gyre__handler *entry = gyre__handlers_find(handlers, channel->fd);
-    if (entry != NULL) /* NULL: the loop has closed and freed its table */
-        forget(handlers, entry);
+    struct gyre_loop *loop = channel->loop;
+    struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, channel->fd);
+    if (entry == NULL)
+        return; /* the loop has closed and freed its table */
+    if (entry->events != 0 && (loop->backend->capabilities & GYRE__CAP_FORGETS) == 0)
+        (void)loop->backend->readiness->remove(loop->poller, channel->fd); /* gone: as well */
+    forget(&loop->handlers, entry);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -239,6 +241,39 @@ GYRE_TEST(backend_readiness, what_is_ready_ends_every_wait)
     close_pipe((int[]){reader, writer});
 }
 
+GYRE_TEST(backend_readiness, closed_descriptor_neither_ends_a_wait_nor_is_reported)
+{
+    int writer;
+    int reader = make_readable(&writer);
+    struct gyre__event event;
+    struct gyre__poller *poller = make_poller();
+    add(poller, reader, GYRE_READ, 1);
+    close(reader); /* without removal */
+    uint64_t start = backend()->port->now_ns();
+    cr_assert_eq(readiness()->wait(poller, 1500000, &event, 1), 0);
+    cr_assert_geq(backend()->port->now_ns() - start, 1500000);
+    readiness()->destroy(poller);
+    close(writer);
+}
+
+GYRE_TEST(backend_readiness, file_that_got_a_closed_number_is_not_reported)
+{
+    int fds[2];
+    int writer;
+    int reader = make_readable(&writer);
+    make_pair(fds);
+    struct gyre__poller *poller = make_poller();
+    add(poller, fds[0], GYRE_READ, 1);
+    cr_assert_eq(dup2(reader, fds[0]), fds[0]); /* closes it, without removal */
+    assert_quiet(poller);
+    cr_assert_eq(readiness()->update(poller, fds[0], GYRE_READ, 1), -ENOENT);
+    add(poller, fds[0], GYRE_READ, 2);
+    assert_only(poller, 2, GYRE_READ);
+    readiness()->destroy(poller);
+    close_pipe(fds);
+    close_pipe((int[]){reader, writer});
+}
+
 static void ignore_alarm(int signal)
 {
     (void)signal;
@@ -316,6 +351,95 @@ GYRE_TEST(backend_readiness, large_batches_lose_and_repeat_nothing)
     readiness()->destroy(poller);
     for (unsigned i = 0; i < MANY; i++)
         close_pipe(fds[i]);
+}
+
+/* ---- closed peers ---------------------------------------------------------------------------- */
+
+enum {
+    ERROR = 0x8, /* the two bits of GYRE_ERROR */
+    HANG_UP = 0x10
+};
+
+/* What is reported of fd, if READ and WRITE are asked for. */
+static uint32_t bits_of(int fd)
+{
+    struct gyre__event event = {.events = 0};
+    struct gyre__poller *poller = make_poller();
+    add(poller, fd, GYRE_READ | GYRE_WRITE, 1);
+    if (look(poller, &event, 1) == 0)
+        event.events = 0;
+    readiness()->destroy(poller);
+    return event.events;
+}
+
+GYRE_TEST(backend_readiness, T115_closed_peer_of_a_pipe_gives_the_same_bits_everywhere)
+{
+    int fds[2];
+    make_pipe(fds);
+    close(fds[1]);
+    cr_assert_eq(bits_of(fds[0]), HANG_UP, "nobody writes, and nothing is left");
+    close(fds[0]);
+    fds[0] = make_readable(&fds[1]);
+    close(fds[1]);
+    cr_assert_eq(bits_of(fds[0]), GYRE_READ | HANG_UP, "nobody writes, and something is left");
+    close(fds[0]);
+    make_pipe(fds);
+    close(fds[0]);
+    cr_assert_eq(bits_of(fds[1]), GYRE_WRITE | ERROR, "nobody reads");
+    close(fds[1]);
+}
+
+GYRE_TEST(backend_readiness, T115_closed_peer_of_a_unix_socket_gives_the_same_bits_everywhere)
+{
+    int fds[2];
+    make_pair(fds);
+    cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
+    cr_assert_eq(bits_of(fds[0]), GYRE_READ | GYRE_WRITE, "the peer sends no more");
+    cr_assert_eq(shutdown(fds[0], SHUT_WR), 0);
+    cr_assert_eq(bits_of(fds[0]), GYRE_READ | GYRE_WRITE | HANG_UP, "nor do we");
+    close_pipe(fds);
+    make_pair(fds);
+    cr_assert_eq(write(fds[0], "x", 1), 1); /* which the peer does not read: a reset */
+    close(fds[1]);
+    cr_assert_eq(bits_of(fds[0]), GYRE_READ | GYRE_WRITE | ERROR | HANG_UP);
+    close(fds[0]);
+}
+
+/* A TCP connection over loopback: fds[0] is the client's. */
+static void make_tcp(int fds[2])
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(name);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&name, sizeof(name)), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&name, &bytes), 0);
+    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bits_of(fds[0]), GYRE_WRITE | HANG_UP, "it was never connected");
+    cr_assert_eq(connect(fds[0], (struct sockaddr *)&name, sizeof(name)), 0);
+    fds[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    cr_assert_geq(fds[1], 0);
+    close(listener);
+}
+
+GYRE_TEST(backend_readiness, T115_closed_peer_of_a_tcp_socket_gives_the_same_bits_everywhere)
+{
+    const struct linger reset = {.l_onoff = 1};
+    int fds[2];
+    make_tcp(fds);
+    cr_assert_eq(bits_of(fds[0]), GYRE_WRITE);
+    cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
+    (void)poll(&(struct pollfd){.fd = fds[0], .events = POLLIN}, 1, -1); /* until it is here */
+    cr_assert_eq(bits_of(fds[0]), GYRE_READ | GYRE_WRITE, "the peer sends no more");
+    cr_assert_eq(shutdown(fds[0], SHUT_WR), 0);
+    cr_assert_eq(bits_of(fds[0]), GYRE_READ | GYRE_WRITE | HANG_UP, "nor do we");
+    close_pipe(fds);
+    make_tcp(fds);
+    cr_assert_eq(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    close(fds[1]);
+    (void)poll(&(struct pollfd){.fd = fds[0], .events = POLLIN}, 1, -1); /* until it is here */
+    cr_assert_eq(bits_of(fds[0]), GYRE_READ | GYRE_WRITE | ERROR | HANG_UP, "a reset");
+    close(fds[0]);
 }
 
 /* ---- capabilities ---------------------------------------------------------------------------- */

@@ -193,6 +193,29 @@ GYRE_TEST(stray, T35_new_file_does_not_get_the_events_of_one_that_lives_on)
     (void)close(after.fd); /* a duplicate of fds[0] */
 }
 
+GYRE_TEST(stray, T35_handler_of_a_closed_descriptor_gets_nothing_of_the_file_that_got_its_number)
+{
+    struct log_record log;
+    record_log(&log);
+    struct scene scene;
+    scene_open(&scene);
+    int fds[2];
+    int writer;
+    int reader = make_readable(&writer);
+    make_pair(fds);
+    struct watch gone = {.scene = &scene, .name = "gone", .fd = fds[0]};
+    watch_fd(&gone, GYRE_READ);
+    cr_assert_eq(dup2(reader, fds[0]), fds[0]); /* closes it, without removal */
+    cr_assert_eq(scene_run_polls(&scene, 3), 0);
+    cr_assert_str_eq(scene.text, "");
+    cr_assert_eq(stats_of(scene.loop).events_stale, 0);
+    cr_assert_eq(gyre_loop_remove_handler(scene.loop, fds[0]), -ENOENT);
+    cr_assert_eq(log.lines, 0, "%s", log.line);
+    scene_close(&scene);
+    close_pipe(fds);
+    close_pipe((int[]){reader, writer});
+}
+
 static void note_failure(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg)
 {
     (void)loop;

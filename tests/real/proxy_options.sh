@@ -34,7 +34,7 @@ check "a negative number is refused" wrong '--idle-timeout -1' $both --idle-time
 check "a number without digits is refused" wrong '--stats-interval' $both --stats-interval ''
 check "a number past every type is refused" wrong '--loops 99999999999999999999999' $both --loops 99999999999999999999999
 check "an unknown backend is named" wrong '--backend carrier-pigeon' $both --backend carrier-pigeon
-check "the backends that exist are named, too" wrong 'auto or epoll' $both --backend carrier-pigeon
+check "the backends that exist are named, too" wrong 'auto, epoll or poll' $both --backend carrier-pigeon
 check "65 upstreams are too many" wrong 'more than 64' --listen 127.0.0.1:0 \
     --upstream "$(printf "$up,%.0s" $(seq 64))$up"
 
