@@ -149,7 +149,14 @@ bool child_start_proxy(struct child *child, unsigned descriptors, const char *up
 
     for (; *arguments != NULL && count < CHILD_ARGUMENTS_MAX; arguments++)
         all[count++] = *arguments;
-    return child_start(child, descriptors, "gyre-proxy", all);
+    if (!child_start(child, descriptors, "gyre-proxy", all))
+        return false;
+    if (plain_backend() != NULL) { /* it has what GYRE_BACKEND says */
+        char sign[32];
+        snprintf(sign, sizeof(sign), " on %s\n", plain_backend());
+        CHECK(strstr(child->text, sign) != NULL);
+    }
+    return true;
 }
 
 struct sockaddr_in child_address(const struct child *child)

@@ -219,5 +219,7 @@ void crew_spin(uint64_t count)
 
 uint64_t crew_size(const char *name, uint64_t full, uint64_t with_tsan)
 {
-    return (uint64_t)plain_number(name, (long)(plain_tsan() ? with_tsan : full));
+    uint64_t size =
+        (plain_tsan() ? with_tsan : full) / (uint64_t)plain_number("GYRE_STRESS_SHARE", 1);
+    return (uint64_t)plain_number(name, (long)size);
 }

@@ -89,8 +89,8 @@ uint64_t crew_seed(void);
 /* Does nothing, `count` times. */
 void crew_spin(uint64_t count);
 
-/* `full`, or a share of it in a build for the thread sanitizer; the environment variable `name`
- * replaces both. */
+/* `full`, or `with_tsan` in a build for the thread sanitizer, divided by GYRE_STRESS_SHARE; the
+ * environment variable `name` replaces all of this. */
 uint64_t crew_size(const char *name, uint64_t full, uint64_t with_tsan);
 
 #endif

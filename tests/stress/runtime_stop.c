@@ -16,6 +16,8 @@
 #include <gyre/runtime.h>
 #include <gyre/task.h>
 
+#include "crew.h"
+
 enum {
     LOOPS = 3,
     POSTERS = 3,
@@ -213,8 +215,8 @@ static void live_once(unsigned cycle)
 
 static void posts_of_foreign_threads_are_run_cancelled_or_refused(void)
 {
-    long cycles = plain_number("GYRE_STRESS_CYCLES", plain_tsan() ? 60 : 300);
-    for (long cycle = 0; cycle < cycles; cycle++)
+    uint64_t cycles = crew_size("GYRE_STRESS_CYCLES", 300, 60);
+    for (uint64_t cycle = 0; cycle < cycles; cycle++)
         live_once((unsigned)cycle);
 }
 
@@ -308,8 +310,8 @@ static void check_cast(const struct cast *cast)
 
 static void broadcasts_into_a_stop_end_once_each(void)
 {
-    unsigned cycles = plain_tsan() ? 30 : 150;
-    for (unsigned cycle = 0; cycle < cycles; cycle++) {
+    uint64_t cycles = crew_size("GYRE_STRESS_CASTS", 150, 30);
+    for (uint64_t cycle = 0; cycle < cycles; cycle++) {
         struct gyre_runtime *runtime = make_runtime();
         struct caster casters[POSTERS];
         CHECK_EQ(gyre_runtime_start(runtime), 0);
