@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pollers - what the tests below the loop share: this run's backend and waker, a poller, and what it
- * reports.
+ * pollers - what the tests below the loop share: this run's backend and waker, a poller, and what
+ * it reports.
  */
 #ifndef GYRE_TEST_CONTRACT_POLLERS_H
 #define GYRE_TEST_CONTRACT_POLLERS_H
