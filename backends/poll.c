@@ -29,16 +29,15 @@
  * Order      That of the array, from where the last batch that did not hold all ended, and around.
  *            A new one is added at the end; the last one takes the place of one removed. A place
  *            never becomes later, so that each is come to after finitely many waits.
- * Memory     36 to 72 bytes for each one watched, half of it given back when three quarters are
- *            gone, and 4 to 8 for each number up to the highest ever watched: less than the kernel
- *            pays for that number in its own table.
+ * Memory     32 bytes a place; there are at most twice as many places as are watched while they
+ *            grow, and four times as many when a crowd has left. And 4 to 8 bytes for each number
+ *            up to the highest ever watched: no more than the kernel pays in its own table.
  * Threads    The owner's. add allocates, and so may remove, to give back.
  */
 #include "parts.h"
 #include "port_posix.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
