@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cases - see cases.h.
+ */
+#include "cases.h"
+
+#include <stddef.h>
+
+const struct bench_metric_text bench_metric_texts[BENCH_METRICS] = {
+    [BENCH_WALL] = {"wall", "ns/op"},
+    [BENCH_CPU] = {"cpu", "ns/op"},
+    [BENCH_SYSCALLS] = {"syscalls", "calls/op"},
+    [BENCH_INSTRUCTIONS] = {"instructions", "instructions/op"},
+    [BENCH_BYTES] = {"bytes", "bytes/op"},
+};
+
+const struct bench_case bench_cases[] = {
+    {
+        .name = "post",
+        .question = "What does it cost to have a function called, with an argument, on another "
+                    "thread's loop?",
+        .works = {{"producers=1", 4000000, 200000}, {"producers=4", 4000000, 200000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
+    {
+        .name = "post-embedded",
+        .question = "And if the memory for it is part of the caller's object?",
+        .works = {{"producers=1", 4000000, 200000}, {"producers=4", 4000000, 200000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
+    {
+        .name = "pingpong-idle",
+        .question = "How long is a round trip between two loops that sleep in between?",
+        .works = {{"", 20000, 1000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
+    {
+        .name = "pingpong-busy",
+        .question = "What does a round trip cost while 64 are under way, so that no loop sleeps?",
+        .works = {{"", 2000000, 100000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
+    {.name = NULL},
+};
