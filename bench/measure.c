@@ -18,7 +18,8 @@ enum {
 };
 
 /* _exit: other threads may be in the middle of anything. */
-static _Noreturn void leave(int status, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static _Noreturn void leave(int status, const char *format,
+                                                                  va_list arguments)
 {
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
