@@ -35,15 +35,16 @@ const struct bench_case bench_cases[] = {
     {
         .name = "pingpong-idle",
         .question = "How long is a round trip between two loops that sleep in between?",
-        .works = {{"", 20000, 1000}},
+        .works = {{"flight=1", 20000, 1000}},
         .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
         .reported = BENCH_TIMES,
         .counted = BENCH_COUNTS,
     },
     {
         .name = "pingpong-busy",
-        .question = "What does a round trip cost while 64 are under way, so that no loop sleeps?",
-        .works = {{"", 2000000, 100000}},
+        .question = "What does a round trip cost between two loops that never sleep, while 64 are "
+                    "under way?",
+        .works = {{"flight=64 awake=1", 2000000, 100000}},
         .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
         .reported = BENCH_TIMES,
         .counted = BENCH_COUNTS,
