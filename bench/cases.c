@@ -35,7 +35,7 @@ const struct bench_case bench_cases[] = {
     {
         .name = "pingpong-idle",
         .question = "How long is a round trip between two loops that sleep in between?",
-        .works = {{"flight=1", 20000, 1000}},
+        .works = {{"flight=1", 20000, 500}},
         .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
         .reported = BENCH_TIMES,
         .counted = BENCH_COUNTS,
@@ -44,10 +44,10 @@ const struct bench_case bench_cases[] = {
         .name = "pingpong-busy",
         .question = "What does a round trip cost between two loops that never sleep, while 64 are "
                     "under way?",
-        .works = {{"flight=64 awake=1", 2000000, 100000}},
+        .works = {{"flight=64 awake=1", 500000, 20000}},
         .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
         .reported = BENCH_TIMES,
-        .counted = BENCH_COUNTS,
+        .counted = 0, /* how often an awake loop turns says how long it ran */
     },
     {.name = NULL},
 };
