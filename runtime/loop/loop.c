@@ -235,7 +235,7 @@ GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
     while (loop->batch_next < loop->batch_count) {
         struct gyre__event event = loop->batch[loop->batch_next++];
         if (event.datum != GYRE__WAKER_DATUM)
-            gyre__handlers_dispatch(loop, &event);
+            gyre__handlers_dispatch(loop, event);
         else if (!loop->waker_edge)
             loop->waker_kind->drain(&loop->waker);
     }
