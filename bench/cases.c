@@ -49,5 +49,15 @@ const struct bench_case bench_cases[] = {
         .reported = BENCH_TIMES,
         .counted = 0, /* how often an awake loop turns says how long it ran */
     },
+    {
+        .name = "dispatch",
+        .question = "What does an event cost of one of many descriptors that are watched?",
+        .works = {{"pairs=100 active=1", 200000, 10000},
+                  {"pairs=1000 active=100", 200000, 10000},
+                  {"pairs=8000 active=1000", 200000, 10000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
     {.name = NULL},
 };
