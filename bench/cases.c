@@ -59,5 +59,23 @@ const struct bench_case bench_cases[] = {
         .reported = BENCH_TIMES,
         .counted = BENCH_COUNTS,
     },
+    {
+        .name = "idle-memory",
+        .question = "How many bytes of a proxy's own memory does a pair cost that does nothing?",
+        .works = {{"pairs=5000", 5000, 5000}},
+        .peers = {"gyre", "haproxy", "nginx"},
+        .reported = BENCH_BIT(BENCH_BYTES),
+    },
+    {
+        .name = "sizes",
+        .question = "How large is what a user keeps, with what the library allocates for it?",
+        .works = {{"task=1", 1, 1},
+                  {"timer=1", 1, 1},
+                  {"stream=1", 1, 1},
+                  {"loop=1", 1, 1},
+                  {"library=1", 1, 1}},
+        .peers = {"gyre", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_BIT(BENCH_BYTES),
+    },
     {.name = NULL},
 };
