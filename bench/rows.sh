@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+#
+# rows.sh - reads gyre-bench's JSON; table.sh and plot.sh source it. Not a general parser: it relies on gyre-bench's
+# layout, one object a line, members of one kind: "name": "text" or "name": number.
+#
+# rows FILE prints a line an object, its fields separated by tabs:
+#
+#     case  params  metric  unit  peer  median  min  max  runs  ratio_to_gyre  machine
+
+export LC_ALL=C
+
+rows() {
+    awk '
+        function member(name,   at, rest) {
+            at = index($0, "\"" name "\": ")
+            if (at == 0) { print FILENAME ":" FNR ": no " name > "/dev/stderr"; exit 1 }
+            rest = substr($0, at + length(name) + 4)
+            if (rest ~ /^"/) {
+                rest = substr(rest, 2)
+                sub(/".*$/, "", rest)
+            } else {
+                sub(/[,}].*$/, "", rest)
+            }
+            return rest
+        }
+        /^  \{/ {
+            print member("case") "\t" member("params") "\t" member("metric") "\t" member("unit") "\t" member("peer") \
+                "\t" member("median") "\t" member("min") "\t" member("max") "\t" member("runs") \
+                "\t" member("ratio_to_gyre") "\t" member("machine")
+        }' "$1"
+}
