@@ -11,16 +11,21 @@ export LC_ALL=C
 
 rows() {
     awk '
+        # What stands before the closing quote; \" and \\ are what they escape.
+        function text_of(rest,   text, c) {
+            while ((c = substr(rest, 1, 1)) != "\"" && c != "") {
+                if (c == "\\") rest = substr(rest, 2)
+                text = text substr(rest, 1, 1)
+                rest = substr(rest, 2)
+            }
+            return text
+        }
         function member(name,   at, rest) {
             at = index($0, "\"" name "\": ")
             if (at == 0) { print FILENAME ":" FNR ": no " name > "/dev/stderr"; exit 1 }
             rest = substr($0, at + length(name) + 4)
-            if (rest ~ /^"/) {
-                rest = substr(rest, 2)
-                sub(/".*$/, "", rest)
-            } else {
-                sub(/[,}].*$/, "", rest)
-            }
+            if (rest ~ /^"/) return text_of(substr(rest, 2))
+            sub(/[,}].*$/, "", rest)
             return rest
         }
         /^  \{/ {

@@ -2,10 +2,10 @@
 /*
  * dispatch - the work of the dispatch programs: tokens that circle through many socket pairs.
  *
- * What     Of N pairs each reading end is watched, and A tokens, of one byte each, are on their way:
- *          whoever is told that a pair can be read takes the byte and writes it to the next pair.
- *          An operation is one such event. Tokens start evenly spread and pass every pair, so that
- *          all N registrations are used, a few at a time: libevent's classic benchmark.
+ * What     Of N pairs each reading end is watched, and A tokens, of one byte each, are on their
+ *          way: whoever is told that a pair can be read takes the byte and writes it to the next
+ *          pair. An operation is one such event. Tokens start evenly spread and pass every pair, so
+ *          that all N registrations are used, a few at a time: libevent's classic benchmark.
  * Honest   That benchmark stops its clock with bytes unread. Here `ops` bytes are written in all,
  *          every one is read before the clock stops, one byte an event, and each program makes the
  *          same reads and writes for it; what a library adds to those is what is compared.
