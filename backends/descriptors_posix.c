@@ -197,7 +197,7 @@ static int note_dual(int fd, struct gyre__address *address)
 
 static int local_name(int fd, struct gyre__address *ret_address)
 {
-    struct gyre__address address;
+    struct gyre__address address = {0};
     int status = read_name(fd, getsockname, &address);
     if (status == 0)
         status = note_dual(fd, &address);

@@ -129,9 +129,9 @@ static int find_key(pthread_key_t *ret_key)
     /* relaxed: a key is a number, and nothing is read through it */
     uint64_t key = atomic_load_explicit(&end_key, memory_order_relaxed);
     if (key == 0) {
-        int error = pthread_key_create(&made, call_end);
-        if (error != 0)
-            return -error;
+        int r = -pthread_key_create(&made, call_end);
+        if (r != 0)
+            return r;
         if (atomic_compare_exchange_strong_explicit(&end_key, &key, (uint64_t)made + 1,
                                                     memory_order_relaxed, memory_order_relaxed))
             key = (uint64_t)made + 1;

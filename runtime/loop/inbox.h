@@ -16,10 +16,10 @@
  *              |                                  +---- a look finds more --+      |
  *              +---- the loop wants to sleep, or looked GYRE__INBOX_LOOKS times ---+
  *
- * Stop     Who posts and then stops the loop has his post run in the turn that meets the stop. So the
- *          door is taken until it holds no stop: the node of a post may have been pushed after the
- *          loop's own, which an earlier wake had put there. Then the lanes are looked at, the queued
- *          ones too.
+ * Stop     Who posts and then stops the loop has his post run in the turn that meets the stop. So
+ *          the door is taken until it holds no stop: the node of a post may have been pushed after
+ *          the loop's own, which an earlier wake had put there. Then the lanes are looked at, the
+ *          queued ones too.
  * Why      While a thread posts steadily neither the door nor its node moves between the two cores,
  *          and the loop needs one look a turn. A loop that sleeps has no lane attached.
  * Memory   A loop drops the lanes of ended threads when their number has doubled since last time.

@@ -18,7 +18,7 @@ GYRE_TEST(operations_connect, connect_that_is_decided_at_once_completes_later)
     struct wire wire;
     struct gyre__address address;
     scene_open(&scene);
-    int listener = open_listener("unix:@gyre-test-operations", &address);
+    int listener = open_listener(wire_path(), &address);
     wire_open(&wire, &scene, open_socket(&address));
     wire_connect(&wire, &address);
     cr_assert_str_eq(scene.text, "", "never inside the submission");
@@ -70,7 +70,7 @@ static void refuse(const char *text)
 GYRE_TEST(operations_connect, refused_connect_tells_so)
 {
     refuse("127.0.0.1:0");
-    refuse("unix:@gyre-test-operations");
+    refuse(wire_path());
 }
 
 GYRE_TEST(operations_connect, undecided_connect_can_be_cancelled)
@@ -111,7 +111,7 @@ static void open_hall(struct hall *hall)
 {
     struct gyre__address address;
     scene_open(&hall->scene);
-    int listener = open_listener("unix:@gyre-test-operations", &address);
+    int listener = open_listener(wire_path(), &address);
     wire_open(&hall->wire, &hall->scene, listener);
     for (int i = 0; i < CLIENTS; i++)
         hall->clients[i] = open_client(&address);
@@ -244,7 +244,7 @@ GYRE_TEST(operations_connect, shared_listener_gives_each_connection_to_one_chann
     struct gyre__address address;
     int copy = -1;
     scene_open(&scene);
-    int listener = open_listener("unix:@gyre-test-operations", &address);
+    int listener = open_listener(wire_path(), &address);
     cr_assert_eq(wire_backend()->descriptors->duplicate(listener, &copy), 0);
     wire_open(&wires[0], &scene, listener);
     wire_open(&wires[1], &scene, copy);

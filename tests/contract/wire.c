@@ -166,6 +166,13 @@ int open_socket(const struct gyre__address *address)
     return fd;
 }
 
+const char *wire_path(void)
+{
+    static char path[64];
+    snprintf(path, sizeof(path), "unix:@gyre-test-operations-%ld", (long)getpid());
+    return path;
+}
+
 int open_listener(const char *text, struct gyre__address *ret_address)
 {
     const struct gyre__descriptors *descriptors = wire_backend()->descriptors;

@@ -53,6 +53,9 @@ void wires_end(struct scene *scene, struct wire *wire);
 /* Waits until a descriptor has one of poll's events. */
 void await_ready(int fd, short events);
 
+/* A Unix address of this process's own: the pairs' tests run side by side. */
+const char *wire_path(void);
+
 /* A socket that listens at an address in text; *ret_address is where. */
 int open_listener(const char *text, struct gyre__address *ret_address);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -73,7 +74,9 @@ static void a_listener_that_cannot_bind_leaves_nothing(void)
 static void a_path_that_cannot_be_served_leaves_no_file(void)
 {
     sweep(bind_on_two_loops, stage_path());
-    sweep(bind_on_two_loops, "unix:@gyre-fault");
+    char path[40]; /* its own: the pairs' programs run side by side */
+    snprintf(path, sizeof(path), "unix:@gyre-fault-%ld", (long)getpid());
+    sweep(bind_on_two_loops, path);
 }
 
 /* The file of a server that is gone. */
