@@ -53,7 +53,7 @@ static bool is_open(const struct gyre__operation *operation)
 /* Runs a completion of a stream that goes on, unless its function stops it. */
 static void complete(struct gyre__operation *operation, int64_t result, void *data)
 {
-    operation->fn(operation->channel, operation, result, data);
+    operation->fn(gyre__channel_of(operation), operation, result, data);
     if (operation->stopped && operation->state == GYRE__OP_ACTIVE)
         change(operation, GYRE__OP_IDLE);
 }
@@ -62,7 +62,7 @@ static void complete(struct gyre__operation *operation, int64_t result, void *da
 static void finish(struct gyre__operation *operation, int64_t result)
 {
     change(operation, GYRE__OP_IDLE);
-    operation->fn(operation->channel, operation, result, NULL);
+    operation->fn(gyre__channel_of(operation), operation, result, NULL);
 }
 
 /* ---- interest -------------------------------------------------------------------------------- */
@@ -90,7 +90,7 @@ static int watch(struct gyre__channel *channel, uint32_t events)
 /* Watches for what an operation just submitted needs. */
 static void want(struct gyre__operation *operation, uint32_t event)
 {
-    struct gyre__channel *channel = operation->channel;
+    struct gyre__channel *channel = gyre__channel_of(operation);
     if ((channel->watched & event) != 0)
         return;
     int status = watch(channel, channel->watched | event);
@@ -101,7 +101,7 @@ static void want(struct gyre__operation *operation, uint32_t event)
 static void fail(struct gyre__operation *operation, int status)
 {
     if (awaits(operation))
-        gyre__host_complete(operation->channel->loop, operation, status);
+        gyre__host_complete(gyre__channel_of(operation)->loop, operation, status);
 }
 
 /* Watches no longer for what came unclaimed, unless it was asked for since. */
@@ -126,7 +126,7 @@ static void lose_interest(struct gyre__channel *channel, uint32_t unclaimed)
 static void lose(struct gyre__channel *channel)
 {
     unwatch(channel);
-    int error = channel->descriptors->connect_result(channel->fd);
+    int error = channel->backend->descriptors->connect_result(channel->fd);
     if (error != 0 && channel->lost != NULL)
         channel->lost(channel, error);
 }
@@ -139,7 +139,7 @@ static void accept_ready(struct gyre__channel *channel)
     struct gyre__operation *accept = &channel->in;
     for (unsigned left = accept->u.accepts_max; left > 0 && awaits(accept); left--) {
         int fd;
-        int status = channel->descriptors->accept(channel->fd, &fd);
+        int status = channel->backend->descriptors->accept(channel->fd, &fd);
         if (status == -EAGAIN)
             return;
         if (status == 0)
@@ -156,7 +156,7 @@ static void receive_ready(struct gyre__channel *channel)
     size_t bytes = receive->u.receive_max != 0 ? receive->u.receive_max : GYRE_STREAM_BUFFER;
     int64_t got = -ENOMEM;
     if (buffer != NULL)
-        got = channel->descriptors->receive(channel->fd, buffer, bytes);
+        got = channel->backend->descriptors->receive(channel->fd, buffer, bytes);
     if (got > 0) {
         receive->running = true;
         complete(receive, got, buffer);
@@ -175,7 +175,7 @@ static int64_t send_some(struct gyre__channel *channel)
     struct gyre__operation *send = &channel->out;
     struct gyre__span *span = &send->u.span;
     if (span->bytes > 0) {
-        int64_t sent = channel->descriptors->send(channel->fd, span, 1);
+        int64_t sent = channel->backend->descriptors->send(channel->fd, span, 1);
         if (sent < 0)
             return sent;
         send->result += sent;
@@ -188,7 +188,7 @@ static int64_t send_some(struct gyre__channel *channel)
 static void out_ready(struct gyre__channel *channel)
 {
     int64_t result = channel->out.kind == GYRE__OP_CONNECT
-                         ? channel->descriptors->connect_result(channel->fd)
+                         ? channel->backend->descriptors->connect_result(channel->fd)
                          : send_some(channel);
     if (result != -EAGAIN)
         finish(&channel->out, result);
@@ -232,11 +232,10 @@ static int attach(struct gyre__channel *channel, struct gyre_loop *loop, int fd)
 {
     *channel = (struct gyre__channel){
         .loop = loop,
-        .operations = channel->operations,
-        .descriptors = channel->descriptors,
-        .in.channel = channel,
-        .out.channel = channel,
-        .close.channel = channel,
+        .backend = channel->backend,
+        .in.kind = GYRE__OP_RECEIVE,
+        .out.kind = GYRE__OP_SEND,
+        .close.kind = GYRE__OP_CLOSE,
         .fd = fd,
     };
     return gyre__host_claim(channel, ready);
@@ -245,9 +244,9 @@ static int attach(struct gyre__channel *channel, struct gyre_loop *loop, int fd)
 static void submit(struct gyre__operation *operation, enum gyre__operation_kind kind,
                    gyre__operation_fn *fn)
 {
-    GYRE__ASSERT(operation->channel->close.state == GYRE__OP_IDLE);
-    change(operation, GYRE__OP_ACTIVE);
     operation->kind = (uint8_t)kind;
+    GYRE__ASSERT(gyre__channel_of(operation)->close.state == GYRE__OP_IDLE);
+    change(operation, GYRE__OP_ACTIVE);
     operation->stopped = false;
     operation->result = 0;
     operation->fn = fn;
@@ -272,7 +271,7 @@ static void submit_connect(struct gyre__channel *channel, const struct gyre__add
                            gyre__operation_fn *fn)
 {
     submit(&channel->out, GYRE__OP_CONNECT, fn);
-    int status = channel->descriptors->connect(channel->fd, address);
+    int status = channel->backend->descriptors->connect(channel->fd, address);
     if (status == -EINPROGRESS)
         want(&channel->out, GYRE_WRITE);
     else
@@ -296,7 +295,7 @@ static void cancel(struct gyre__operation *operation)
     if (!awaits(operation))
         return;
     change(operation, GYRE__OP_CANCELLING);
-    gyre__host_complete(operation->channel->loop, operation, -ECANCELED);
+    gyre__host_complete(gyre__channel_of(operation)->loop, operation, -ECANCELED);
 }
 
 static void abandon(struct gyre__channel *channel)
@@ -317,7 +316,7 @@ static void close_channel(struct gyre__channel *channel, gyre__operation_fn *fn)
     if (channel->exclusive && channel->watched != 0)
         unwatch(channel);
     gyre__host_release(channel);
-    channel->descriptors->close(channel->fd);
+    channel->backend->descriptors->close(channel->fd);
     channel->fd = -1;
     channel->watched = 0;
     if (channel->depth == 0) /* else gyre__channel_leave completes it */

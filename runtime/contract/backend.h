@@ -19,6 +19,7 @@
 #include <gyre/base.h>
 #include <gyre/loop.h>
 
+struct gyre__backend;
 struct gyre__port;
 
 /* ---- readiness ------------------------------------------------------------------------------- */
@@ -229,7 +230,6 @@ enum gyre__operation_state {
 
 struct gyre__operation {
     struct gyre__operation *next; /* among the completions that wait */
-    struct gyre__channel *channel;
     gyre__operation_fn *fn;
     union {
         struct gyre__span span; /* of a send: what is left */
@@ -255,8 +255,7 @@ typedef void gyre__lost_fn(struct gyre__channel *channel, int error);
 
 struct gyre__channel {
     struct gyre_loop *loop;
-    const struct gyre__operations *operations;
-    const struct gyre__descriptors *descriptors;
+    const struct gyre__backend *backend; /* set by its user, before attach */
     struct gyre__operation in;
     struct gyre__operation out;
     struct gyre__operation close; /* never cancelled; completes after the other two */
@@ -270,9 +269,20 @@ struct gyre__channel {
     uint8_t reserved[3];
 };
 
+/* The channel that an operation is of: attach has given each a kind of its direction. */
+static inline struct gyre__channel *gyre__channel_of(struct gyre__operation *operation)
+{
+    size_t offset = offsetof(struct gyre__channel, in);
+    if (operation->kind == GYRE__OP_CONNECT || operation->kind == GYRE__OP_SEND)
+        offset = offsetof(struct gyre__channel, out);
+    else if (operation->kind == GYRE__OP_CLOSE)
+        offset = offsetof(struct gyre__channel, close);
+    return (struct gyre__channel *)(void *)((char *)operation - offset);
+}
+
 struct gyre__operations {
-    /* Takes fd for operations. The caller has set `operations` and `descriptors`, all else is set
-     * here. -EBUSY: it has a handler; -ENOMEM. On failure fd is the caller's. */
+    /* Takes fd for operations. The caller has set `backend`, all else is set here. -EBUSY: it has
+     * a handler; -ENOMEM. On failure fd is the caller's. */
     int (*attach)(struct gyre__channel *channel, struct gyre_loop *loop, int fd);
 
     /* Submissions. The operation must be IDLE. They cannot fail: a failure is a completion. A send
@@ -384,7 +394,7 @@ static inline void gyre__channel_leave(struct gyre__channel *channel)
  * close's function may free the channel. */
 static inline void gyre__operation_deliver(struct gyre__operation *operation)
 {
-    struct gyre__channel *channel = operation->channel;
+    struct gyre__channel *channel = gyre__channel_of(operation);
     operation->queued = false;
     operation->state = GYRE__OP_IDLE;
     if (operation == &channel->close) {

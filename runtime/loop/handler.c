@@ -322,7 +322,7 @@ static void abandon(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
     (void)fd;
     if (entry->kind == GYRE__HANDLER_CHANNEL) {
         struct gyre__channel *channel = entry->arg;
-        channel->operations->abandon(channel);
+        channel->backend->operations->abandon(channel);
     }
 }
 

@@ -130,7 +130,7 @@ GYRE_ON_LOOP static int attempt(struct gyre_stream *stream, const struct gyre__a
         descriptors->close(fd);
         return r;
     }
-    stream->channel.operations->connect(&stream->channel, address, on_connected);
+    stream->channel.backend->operations->connect(&stream->channel, address, on_connected);
     return 0;
 }
 

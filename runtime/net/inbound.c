@@ -57,14 +57,14 @@ static void limit(struct gyre_stream *stream)
 void gyre__stream_receive(struct gyre_stream *stream)
 {
     limit(stream);
-    stream->channel.operations->receive(&stream->channel, on_received);
+    stream->channel.backend->operations->receive(&stream->channel, on_received);
 }
 
 GYRE_ON_LOOP static void nudge(struct gyre_stream *stream)
 {
     if (stream->channel.in.state == GYRE__OP_IDLE)
         gyre__stream_receive(stream);
-    stream->channel.operations->cancel(&stream->channel.in);
+    stream->channel.backend->operations->cancel(&stream->channel.in);
 }
 
 void gyre__stream_steer(struct gyre_stream *stream)
@@ -75,7 +75,7 @@ void gyre__stream_steer(struct gyre_stream *stream)
     if (wants_nudge(stream)) {
         nudge(stream);
     } else if (!wants(stream)) {
-        stream->channel.operations->cancel(&stream->channel.in);
+        stream->channel.backend->operations->cancel(&stream->channel.in);
     } else if (stream->channel.in.state == GYRE__OP_IDLE) {
         gyre__stream_receive(stream);
         gyre__timeouts_begin_read(stream);
@@ -91,7 +91,7 @@ GYRE_ON_LOOP static void steer_on(struct gyre_stream *stream)
     if (gyre__stream_relay(stream) != NULL) {
         /* Begun inside `received`: what was not used is kept, and there may be no room for more. */
         if (stream->in.block != NULL)
-            stream->channel.operations->cancel(&stream->channel.in);
+            stream->channel.backend->operations->cancel(&stream->channel.in);
         return;
     }
     if (stream->channel.in.state != GYRE__OP_ACTIVE || wants_nudge(stream))

@@ -36,7 +36,7 @@ void gyre__stream_finish_now(struct gyre_stream *stream)
 {
     stream->finished = true;
     /* It fails only on a connection that is gone, which the receiving side learns anyway. */
-    (void)stream->channel.descriptors->finish(stream->channel.fd);
+    (void)stream->channel.backend->descriptors->finish(stream->channel.fd);
 }
 
 /* ---- the operation --------------------------------------------------------------------------- */
@@ -81,8 +81,8 @@ static void on_sent(struct gyre__channel *channel, struct gyre__operation *opera
 
 void gyre__stream_send(struct gyre_stream *stream)
 {
-    stream->channel.operations->send(&stream->channel, gyre__buffer_data(&stream->out),
-                                     gyre__buffer_bytes(&stream->out), on_sent);
+    stream->channel.backend->operations->send(&stream->channel, gyre__buffer_data(&stream->out),
+                                              gyre__buffer_bytes(&stream->out), on_sent);
     gyre__timeouts_begin_write(stream);
 }
 
@@ -100,7 +100,7 @@ GYRE_ON_LOOP static size_t send_now(struct gyre_stream *stream, const void *data
         spans[1] = (struct gyre__span){data, bytes};
         count = bytes > 0 ? 2 : 1;
     }
-    int64_t sent = stream->channel.descriptors->send(stream->channel.fd, spans, count);
+    int64_t sent = stream->channel.backend->descriptors->send(stream->channel.fd, spans, count);
     if (sent == -EAGAIN)
         return 0;
     if (sent < 0) {

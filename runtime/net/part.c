@@ -55,7 +55,7 @@ GYRE_ON_LOOP static void close_part(struct gyre__part *part, int status)
     if (status == 0) /* else only this loop's part ends: the others still serve the path */
         gyre__listener_unlink(part->listener);
     if (part->attached) {
-        part->channel.operations->close(&part->channel, on_closed);
+        part->channel.backend->operations->close(&part->channel, on_closed);
         return;
     }
     part->listener->descriptors->close(part->fd);
@@ -136,8 +136,8 @@ static void on_accepted(struct gyre__channel *channel, struct gyre__operation *o
 static void submit(struct gyre__part *part)
 {
     part->state = GYRE__PART_ACCEPTING;
-    part->channel.operations->accept(&part->channel, part->listener->options.accepts_max,
-                                     on_accepted);
+    part->channel.backend->operations->accept(&part->channel, part->listener->options.accepts_max,
+                                              on_accepted);
 }
 
 /* ---- full ------------------------------------------------------------------------------------ */
@@ -156,9 +156,8 @@ static void refuse_one(struct gyre__part *part)
 
 GYRE_ON_LOOP static void attach(struct gyre__part *part)
 {
-    part->channel.operations = part->loop->backend->operations;
-    part->channel.descriptors = part->loop->backend->descriptors;
-    int r = part->channel.operations->attach(&part->channel, part->loop, part->fd);
+    part->channel.backend = part->loop->backend;
+    int r = part->channel.backend->operations->attach(&part->channel, part->loop, part->fd);
     if (r != 0) {
         back_off(part, GYRE__PART_DETACHED, r);
         return;

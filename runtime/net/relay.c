@@ -130,7 +130,7 @@ GYRE_ON_LOOP static void linger(struct gyre_relay *relay)
     uint64_t lingered = now - relay->active_at;
     uint64_t step = lingered < LINGER_STEP_NS ? LINGER_STEP_NS : lingered;
     uint64_t next = lingered + step < LINGER_NS ? now + step : relay->active_at + LINGER_NS;
-    if (lingered >= LINGER_NS || other->descriptors->unsent(other->fd) <= 0 ||
+    if (lingered >= LINGER_NS || other->backend->descriptors->unsent(other->fd) <= 0 ||
         gyre_timer_start(&relay->timer, next) != 0)
         conclude(relay, relay->status);
 }
@@ -174,7 +174,8 @@ GYRE_ON_LOOP static void advance(struct gyre_relay *relay, int direction)
     }
     if (to->out.block != NULL) {
         gyre__stream_send(to);
-        from->channel.operations->cancel(&from->channel.in); /* it may have been under way before */
+        from->channel.backend->operations->cancel(
+            &from->channel.in); /* it may have been under way before */
     } else if (from->ended) {
         end_direction(relay, direction);
     } else if (from->channel.in.state == GYRE__OP_IDLE) {
@@ -202,7 +203,7 @@ GYRE_ON_LOOP static void fail(struct gyre_relay *relay, int side, int64_t error)
     if (!is_sending(failed))
         clear(&failed->out, relay);
     clear(&other->in, relay);
-    other->channel.operations->cancel(&other->channel.in);
+    other->channel.backend->operations->cancel(&other->channel.in);
     advance(relay, side);
 }
 
@@ -230,7 +231,7 @@ GYRE_ON_LOOP static void forward(struct gyre_relay *relay, int direction, const 
         return;
     }
     struct gyre__span span = {data, bytes};
-    int64_t sent = to->channel.descriptors->send(to->channel.fd, &span, 1);
+    int64_t sent = to->channel.backend->descriptors->send(to->channel.fd, &span, 1);
     if (sent == (int64_t)bytes) {
         (void)count(relay, direction, bytes); /* there is nothing else to do */
         return;
@@ -305,7 +306,7 @@ static int64_t taken(const struct gyre_relay *relay)
     int64_t bytes = 0;
     for (int side = 0; side < 2; side++) {
         const struct gyre__channel *channel = &relay->streams[side]->channel;
-        int64_t unsent = channel->descriptors->unsent(channel->fd);
+        int64_t unsent = channel->backend->descriptors->unsent(channel->fd);
         if (is_sending(relay->streams[side]))
             bytes += channel->out.result;
         bytes -= unsent > 0 ? unsent : 0;

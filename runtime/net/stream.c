@@ -50,8 +50,7 @@ struct gyre_stream *gyre__stream_create(struct gyre_loop *loop)
 int gyre__stream_attach(struct gyre_stream *stream, int fd)
 {
     struct gyre_loop *loop = stream->channel.loop;
-    stream->channel.operations = loop->backend->operations;
-    stream->channel.descriptors = loop->backend->descriptors;
+    stream->channel.backend = loop->backend;
     int r = loop->backend->operations->attach(&stream->channel, loop, fd);
     if (r != 0)
         return r;
@@ -115,7 +114,7 @@ static void on_closed(struct gyre__channel *channel, struct gyre__operation *ope
 void gyre__stream_detach(struct gyre_stream *stream)
 {
     if (stream->attached && stream->channel.close.state == GYRE__OP_IDLE)
-        stream->channel.operations->close(&stream->channel, on_closed);
+        stream->channel.backend->operations->close(&stream->channel, on_closed);
 }
 
 void gyre__stream_enter(struct gyre_stream *stream)
@@ -161,8 +160,8 @@ void gyre__stream_fail(struct gyre_stream *stream, int error)
     still(stream);
     stream->state = GYRE__STREAM_FAILED;
     if (stream->attached) {
-        stream->channel.operations->cancel(&stream->channel.in);
-        stream->channel.operations->cancel(&stream->channel.out);
+        stream->channel.backend->operations->cancel(&stream->channel.in);
+        stream->channel.backend->operations->cancel(&stream->channel.out);
     }
     gyre__stream_enter(stream);
     if (stream->events->ended != NULL)
@@ -176,8 +175,8 @@ void gyre__stream_dispose(struct gyre_stream *stream, bool reset)
         still(stream);
     stream->state = GYRE__STREAM_CLOSED;
     if (stream->attached && reset && stream->channel.fd >= 0) /* else an ordinary close */
-        (void)stream->channel.descriptors->set_option(stream->channel.fd, GYRE__SOCKET_LINGER_RESET,
-                                                      1);
+        (void)stream->channel.backend->descriptors->set_option(stream->channel.fd,
+                                                               GYRE__SOCKET_LINGER_RESET, 1);
     gyre__stream_detach(stream);
     settle(stream);
 }
@@ -231,6 +230,6 @@ int gyre_stream_peer(const struct gyre_stream *stream, char *text, size_t bytes)
         return r;
     if (stream->state != GYRE__STREAM_OPEN)
         return -ENOTCONN;
-    r = channel->descriptors->peer_name(channel->fd, &address);
-    return r != 0 ? r : channel->descriptors->format(&address, text, bytes);
+    r = channel->backend->descriptors->peer_name(channel->fd, &address);
+    return r != 0 ? r : channel->backend->descriptors->format(&address, text, bytes);
 }

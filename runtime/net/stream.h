@@ -64,7 +64,7 @@ struct gyre_stream {
     bool finished : 1; /* and the system knows */
 };
 
-_Static_assert(sizeof(struct gyre_stream) <= 288,
+_Static_assert(sizeof(struct gyre_stream) <= 256,
                "two of these, a relay and two handlers are an idle pair, for 1 KiB with the rest");
 
 /* ---- stream.c -------------------------------------------------------------------------------- */

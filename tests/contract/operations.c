@@ -28,7 +28,7 @@ GYRE_TEST(operations, descriptor_has_a_handler_or_operations)
     scene_open(&scene);
     int peer = wire_open_pair(&wire, &scene);
     second = wire;
-    const struct gyre__operations *operations = wire.channel.operations;
+    const struct gyre__operations *operations = wire.channel.backend->operations;
     cr_assert_eq(operations->attach(&second.channel, scene.loop, wire.channel.fd), -EBUSY);
     cr_assert_eq(
         gyre_loop_add_handler(scene.loop, wire.channel.fd, GYRE_READ, watch_handler, &watch),

@@ -307,13 +307,12 @@ GYRE_TEST(operations_close, closing_loop_cancels_and_tells_the_user_who_closes)
 GYRE_TEST(operations_close, closed_loop_takes_no_channel)
 {
     struct scene scene;
-    struct gyre__channel channel = {.operations = wire_backend()->operations,
-                                    .descriptors = wire_backend()->descriptors};
+    struct gyre__channel channel = {.backend = wire_backend()};
     int fds[2];
     scene_open(&scene);
     make_pair(fds);
     cr_assert_eq(gyre_loop_close(scene.loop, 0), 0);
-    cr_assert_eq(channel.operations->attach(&channel, scene.loop, fds[0]), -ESHUTDOWN);
+    cr_assert_eq(channel.backend->operations->attach(&channel, scene.loop, fds[0]), -ESHUTDOWN);
     cr_assert_eq(fcntl(fds[0], F_GETFD), FD_CLOEXEC, "it is still the caller's");
     scene_close(&scene);
     close_pipe(fds);

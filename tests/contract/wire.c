@@ -49,7 +49,7 @@ static void done(struct gyre__channel *channel, struct gyre__operation *operatio
         [GYRE__OP_SEND] = 's',   [GYRE__OP_CLOSE] = 'x',
     };
     struct wire *wire = (struct wire *)channel;
-    cr_assert_eq(operation->channel, channel);
+    cr_assert_eq(gyre__channel_of(operation), channel);
     cr_assert_eq(data != NULL, operation->kind == GYRE__OP_RECEIVE && result > 0);
     cr_assert_eq(operation->state, goes_on(operation, result) ? GYRE__OP_ACTIVE : GYRE__OP_IDLE);
     wire->calls++;
@@ -81,8 +81,7 @@ void wire_open(struct wire *wire, struct scene *scene, int fd)
 {
     const struct gyre__backend *backend = wire_backend();
     memset(wire, 0, sizeof(*wire));
-    wire->channel.operations = backend->operations;
-    wire->channel.descriptors = backend->descriptors;
+    wire->channel.backend = backend;
     cr_assert_eq(backend->operations->attach(&wire->channel, scene->loop, fd), 0);
     wire->channel.lost = lost;
     wire->scene = scene;
@@ -98,32 +97,32 @@ int wire_open_pair(struct wire *wire, struct scene *scene)
 
 void wire_accept(struct wire *wire, unsigned accepts_max)
 {
-    wire->channel.operations->accept(&wire->channel, accepts_max, done);
+    wire->channel.backend->operations->accept(&wire->channel, accepts_max, done);
 }
 
 void wire_receive(struct wire *wire)
 {
-    wire->channel.operations->receive(&wire->channel, done);
+    wire->channel.backend->operations->receive(&wire->channel, done);
 }
 
 void wire_connect(struct wire *wire, const struct gyre__address *address)
 {
-    wire->channel.operations->connect(&wire->channel, address, done);
+    wire->channel.backend->operations->connect(&wire->channel, address, done);
 }
 
 void wire_send(struct wire *wire, const void *data, size_t bytes)
 {
-    wire->channel.operations->send(&wire->channel, data, bytes, done);
+    wire->channel.backend->operations->send(&wire->channel, data, bytes, done);
 }
 
 void wire_cancel(struct gyre__operation *operation)
 {
-    operation->channel->operations->cancel(operation);
+    gyre__channel_of(operation)->backend->operations->cancel(operation);
 }
 
 void wire_close(struct wire *wire)
 {
-    wire->channel.operations->close(&wire->channel, done);
+    wire->channel.backend->operations->close(&wire->channel, done);
 }
 
 void wires_poll(struct scene *scene)

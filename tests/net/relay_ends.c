@@ -139,7 +139,8 @@ GYRE_TEST(relay_ends, waits_50_ms_at_most_for_a_reader_before_the_reset)
         while (joined.progress[0] < sent)
             net_settle(&net);
     }
-    cr_assert_gt(joined.streams[1]->channel.descriptors->unsent(joined.streams[1]->channel.fd), 0);
+    cr_assert_gt(
+        joined.streams[1]->channel.backend->descriptors->unsent(joined.streams[1]->channel.fd), 0);
     raw_reset(joined.fds[0]);
     while (joined.streams[0]->error == 0)
         net_settle(&net);
@@ -270,7 +271,7 @@ GYRE_TEST(relay_ends, is_not_idle_while_the_system_still_delivers)
     }
     cr_assert_eq(joined.progress[0], sent);
     unsigned reads = 0;
-    for (; to->descriptors->unsent(to->fd) > 0; reads++) {
+    for (; to->backend->descriptors->unsent(to->fd) > 0; reads++) {
         net_pass(&net, 900 * MS_NS);
         cr_assert_eq(joined.done, 0, "after %zu bytes", seen);
         long got = raw_receive(joined.fds[1], big, sizeof(big)); /* what fitted the window */

@@ -368,9 +368,11 @@ GYRE_TEST(stream, writes_inside_received_leave_together)
     int fd;
     net_open(&net);
     struct user *user = user_on_unix(&net, &fd);
-    struct gyre__descriptors counting = *user->stream->channel.descriptors;
+    struct gyre__backend backend = *user->stream->channel.backend;
+    struct gyre__descriptors counting = *backend.descriptors;
     counting.send = count_send;
-    user->stream->channel.descriptors = &counting;
+    backend.descriptors = &counting;
+    user->stream->channel.backend = &backend;
     user->then = answer_each_line;
     raw_send_text(fd, "1 2 3");
     net_settle(&net);
