@@ -9,15 +9,13 @@
  *
  * Order     Posts of one thread arrive in order, so the messages come round in turn, on both sides;
  *           each counts its trips on both.
- * CPUs      The two threads are pinned to different ones, if there are two. Left to the scheduler,
- *           a run in which they share one takes a fraction of the time of a run in which they do
- *           not, and what is compared would be the scheduler's luck.
+ * CPUs      The two threads are pinned to different ones, if there are two: cpus.h.
  */
 #include <pthread.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "cpus.h"
 #include "measure.h"
 #include "peer.h"
 
@@ -111,26 +109,10 @@ static void work(void)
     result = state;
 }
 
-static void pin(int which)
-{
-    cpu_set_t allowed, one;
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) < 2)
-        return;
-    CPU_ZERO(&one);
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &allowed) || which-- != 0)
-            continue;
-        CPU_SET(cpu, &one);
-        if (pthread_setaffinity_np(pthread_self(), sizeof(one), &one) != 0)
-            measure_fail("a thread cannot be pinned to CPU %u", cpu);
-        return;
-    }
-}
-
 static void *run_far(void *arg)
 {
     (void)arg;
-    pin(1);
+    cpus_pin(1);
     pthread_barrier_wait(&start);
     peer_loop_run(sides[1].loop);
     return NULL;
@@ -187,7 +169,7 @@ int main(int argc, char **argv)
     pthread_barrier_init(&start, NULL, 2);
     if (pthread_create(&far, NULL, run_far, NULL) != 0)
         measure_fail("no thread");
-    pin(0);
+    cpus_pin(0);
     pthread_barrier_wait(&start);
 
     measure_begin(&measure);

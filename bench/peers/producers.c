@@ -8,6 +8,7 @@
 #include <stdalign.h>
 #include <stddef.h>
 
+#include "cpus.h"
 #include "measure.h"
 
 enum {
@@ -52,6 +53,7 @@ static void *produce(void *arg)
     struct producer *producer = arg;
     uint64_t above = (uint64_t)producer->index << PRODUCER_SHIFT;
     uint64_t end = PRODUCERS_WINDOW;
+    cpus_leave_first();
     pthread_barrier_wait(&start);
     for (uint64_t count = 0; count < producer->ops; count++) {
         if (count == end)
@@ -106,6 +108,7 @@ void producers_measure(int argc, char **argv, producers_send_fn *send, void (*ru
     remaining = ops;
     pthread_barrier_init(&start, NULL, (unsigned)count + 1);
     create_producers((unsigned)count, ops);
+    cpus_pin(0); /* only now: they have inherited what this thread might use */
 
     measure_begin(&measure);
     pthread_barrier_wait(&start);

@@ -10,7 +10,7 @@
  *           both pay for a lock and at most one system call in 2,048 posts, and none spins.
  * Order     Each post carries its producer and its number. The posts of a producer must arrive in
  *           order, all of them, once.
- * CPUs      Threads are left to the scheduler, as those of a program that posts are.
+ * CPUs      The loop has the first to itself, and the producers share the others: cpus.h.
  */
 #ifndef BENCH_PRODUCERS_H
 #define BENCH_PRODUCERS_H
