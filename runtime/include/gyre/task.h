@@ -2,7 +2,8 @@
 /*
  * task - a function to run once on a loop, embedded in the user's object.
  *
- * Posting a task allocates nothing and cannot fail for memory. Between the post and the call the
+ * Posting a task cannot fail for memory, and allocates nothing, unless its thread adds callbacks to
+ * the loop as well: then both take their places in one queue. Between the post and the call the
  * task belongs to the loop; from the call on it is the user's again, so its function may post or
  * free it.
  */
