@@ -116,13 +116,6 @@ void crew_loop_run(struct crew_loop *it, struct gyre_loop *loop)
     must(pthread_create(&it->thread, NULL, run_loop, it), "pthread_create");
 }
 
-static int stop(struct gyre_loop *loop, int status, void *arg)
-{
-    (void)arg;
-    CHECK_EQ(status, 0);
-    return gyre_loop_stop(loop);
-}
-
 void crew_loop_check(const struct gyre_loop *loop)
 {
     struct gyre_loop_stats stats;
@@ -132,17 +125,18 @@ void crew_loop_check(const struct gyre_loop *loop)
     CHECK_LE(stats.polls, stats.turns);
 }
 
-static void *post_stop(void *loop)
+static bool has_turned(void *loop)
 {
-    must(-gyre_loop_add_callback(loop, stop, NULL), "gyre_loop_add_callback");
-    return NULL;
+    struct gyre_loop_stats stats;
+    gyre_loop_stats(loop, &stats);
+    return stats.turns > 0;
 }
 
 void crew_loop_end(struct crew_loop *it)
 {
-    pthread_t poster; /* the caller is to leave no lane */
-    must(pthread_create(&poster, NULL, post_stop, it->loop), "pthread_create");
-    must(pthread_join(poster, NULL), "pthread_join");
+    CHECK(crew_wait(has_turned, it->loop)); /* a stop before the run would have it run nothing */
+    /* Not by a callback: what other threads have posted need not run before that. */
+    must(-gyre_loop_stop(it->loop), "gyre_loop_stop");
     must(pthread_join(it->thread, NULL), "pthread_join");
     CHECK_EQ(it->result, 0);
     crew_loop_check(it->loop);
