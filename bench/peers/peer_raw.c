@@ -8,8 +8,9 @@
  * Spin     Before it sleeps the loop looks for about a microsecond, a fraction of what being woken
  *          costs: else the faster it is, the more often it would have to be woken.
  * Eventfd  Edge-triggered and never read: each write is an edge.
- * Nodes    Of gyre's size, from a cache of the posting thread. The loop gathers those that it has
- *          called by their cache, and gives a cache its own back 32 at a time and before it sleeps.
+ * Nodes    Of the size of gyre's tasks, from a cache of the posting thread. The loop gathers those
+ *          that it has called by their cache, and gives a cache its own back 32 at a time and
+ *          before it sleeps.
  * Missing  What makes a loop of it: timers, other descriptors, errors, a way to close, any number
  *          of threads.
  */
@@ -39,10 +40,10 @@ struct peer_message {
     peer_fn *fn;
     void *arg;
     uint32_t cache; /* its number and 1; 0: the memory is the caller's */
-    char as_large_as_a_node_of_gyre[28];
+    char as_large_as_a_task_of_gyre[20];
 };
 
-_Static_assert(sizeof(struct peer_message) == 56, "the size of gyre's node");
+_Static_assert(sizeof(struct peer_message) == 48, "the size of gyre's task");
 const size_t peer_message_bytes = sizeof(struct peer_message);
 
 struct cache {
