@@ -73,7 +73,7 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_post_batch(struct gyre_loop *loop,
  * Order:    as for gyre_loop_post.
  * Errors:   -ESHUTDOWN, -EAGAIN: as for gyre_loop_post; -ENOMEM; -EINVAL: fn is NULL. fn will not
  *           be called.
- * Limits:   10,752 callbacks under way from one thread to one loop are kept memory for; past that a
+ * Limits:   40,000 callbacks under way from one thread to one loop are kept memory for; past that a
  *           call allocates now and then.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_add_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
