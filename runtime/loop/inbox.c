@@ -218,6 +218,30 @@ void gyre__inbox_receive(struct gyre_loop *loop)
     }
 }
 
+/* ---- the calling thread's own lane ----------------------------------------------------------- */
+
+/* The caller's lane to the loop that it is inside of, if it is queued. */
+static struct gyre__lane *own_queued_lane(const struct gyre_loop *loop)
+{
+    struct gyre__lane *lane = gyre__lanes_find(loop);
+    return lane != NULL && lane->place == GYRE__LANE_QUEUED ? lane : NULL;
+}
+
+void gyre__inbox_enter(struct gyre_loop *loop)
+{
+    struct gyre__lane *lane = own_queued_lane(loop);
+    if (lane != NULL)
+        extend(loop, lane);
+}
+
+void gyre__inbox_leave(struct gyre_loop *loop)
+{
+    struct gyre__lane *lane = loop->depth == 1 ? own_queued_lane(loop) : NULL;
+    /* At the tail it has nothing of the caller's behind it. */
+    if (lane != NULL && &lane->entry != loop->queue.tail)
+        gyre__lanes_forsake(lane);
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 void gyre__inbox_close(struct gyre_loop *loop)

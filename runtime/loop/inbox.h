@@ -20,6 +20,10 @@
  *          the door is taken until it holds no stop: the node of a post may have been pushed after
  *          the loop's own, which an earlier wake had put there. Then the lanes are looked at, the
  *          queued ones too.
+ * Owner    A thread's posts are queued at once while it is inside, and else take its lane. A lane
+ *          that is still queued would let the one kind overtake the other (T38). So a thread that
+ *          enters looks at its own lane, and one that leaves while others stand behind that drops
+ *          it, and makes another for its next callback.
  * Why      While a thread posts steadily neither the door nor its node moves between the two cores,
  *          and the loop needs one look a turn. A loop that sleeps has no lane attached.
  * Memory   A loop drops the lanes of ended threads when their number has doubled since last time.
@@ -51,6 +55,14 @@ struct gyre__inbox {
 
 /* Takes all that is there into the queue; meets the loop's own requests. */
 void gyre__inbox_receive(struct gyre_loop *loop);
+
+/* The caller has become the owner, and what it posts from now on is queued at once: so is what its
+ * lane holds. */
+void gyre__inbox_enter(struct gyre_loop *loop);
+
+/* The caller stops being the owner, and what it posts from now on takes its lane: not one that
+ * stands in the queue before the last posts of the owner. */
+void gyre__inbox_leave(struct gyre_loop *loop);
 
 /* Before a sleep: lets go of the attached lanes. False: there was more, and it is queued now. */
 bool gyre__inbox_detach(struct gyre_loop *loop);

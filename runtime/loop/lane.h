@@ -38,8 +38,9 @@
  *           through the door itself, and its `spare` names the lane that it comes behind: the loop,
  *           meeting it, first queues what the lane has announced. Until the lane is IDLE again the
  *           producer's callbacks are -ENOMEM, and its tasks take the detour too.
- * Lifetime  Two references. The thread's lasts until it ends or is refused; the loop's until it
- *           closes, or finds that the thread's has gone and nothing is left.
+ * Lifetime  Two references. The thread's lasts until it ends, is refused, or leaves a run of the
+ *           loop while the lane is queued before others; the loop's until it closes, or finds that
+ *           the thread's has gone and nothing is left.
  * Threads   put, announce, detour, forsake: the producer; look, take, settle, close: the consumer.
  *           Each side is safe with the other, and serial in itself.
  * Limits    A lane keeps GYRE__LANE_KEPT bytes of chunks; those of a larger burst are freed.

@@ -291,6 +291,7 @@ GYRE_ON_LOOP static int run_if_open(struct gyre_loop *loop)
         return -ESHUTDOWN;
     if (is_running(loop))
         return -EBUSY;
+    gyre__inbox_enter(loop);
     receive(loop); /* a stop may have come while nobody was inside */
     /* In this order, which the release keeps: a stop by this thread's signal handler is found by
      * the exchange if it came before, and else clears `running`. */
@@ -309,6 +310,7 @@ int gyre__loop_run_managed(struct gyre_loop *loop)
     (void)gyre_loop_acquire(loop); /* a callback may drop the last reference but this */
     int r = run_if_open(loop);
     gyre__loop_close_if_destroyed(loop);
+    gyre__inbox_leave(loop);
     gyre__loop_leave(loop);
     gyre_loop_release(loop);
     return r;

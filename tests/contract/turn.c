@@ -154,6 +154,79 @@ GYRE_TEST(turn, T38_posts_of_the_owner_run_in_order_whatever_their_form)
     }
 }
 
+/* Says "in", and posts "after" as the owner. */
+static int say_and_post(struct gyre_loop *loop, int status, void *arg)
+{
+    struct scene *scene = arg;
+    say(scene, "in");
+    return status == 0 ? gyre_loop_add_callback(loop, say_word, word_of(scene, "after")) : 0;
+}
+
+/* A run that a stop ends at once, and which leaves in the queue what was posted before it. */
+static void run_nothing(struct scene *scene)
+{
+    cr_assert_eq(gyre_loop_stop(scene->loop), 0);
+    cr_assert_eq(gyre_loop_run(scene->loop), 0);
+    cr_assert_str_eq(scene->text, "");
+}
+
+static void *run_nothing_on_thread(void *arg)
+{
+    struct scene *scene = arg;
+    if (gyre_loop_stop(scene->loop) != 0 || gyre_loop_run(scene->loop) != 0)
+        say(scene, "failed");
+    return NULL;
+}
+
+GYRE_TEST(turn, T38_posts_between_runs_come_before_those_of_the_next_run)
+{
+    for (unsigned other = 0; other < 2; other++) {
+        struct scene scene;
+        scene_open(&scene);
+        cr_assert_eq(gyre_loop_add_callback(scene.loop, say_and_post, &scene), 0);
+        if (other != 0)
+            on_thread(run_nothing_on_thread, &scene);
+        else
+            run_nothing(&scene);
+        cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "between")), 0);
+        cr_assert_eq(scene_run(&scene), 0);
+        cr_assert_str_eq(scene.text, "in between after", "run by another before: %u", other);
+        scene_close(&scene);
+    }
+}
+
+/* Posts as the owner, behind what the budget left in the queue, and ends the run. */
+static int stop_in_timer(struct gyre_loop *loop, int status, void *arg)
+{
+    struct scene *scene = arg;
+    if (status != 0)
+        return 0;
+    cr_assert_eq(gyre_loop_add_callback(loop, say_word, word_of(scene, "third")), 0);
+    return gyre_loop_stop(loop);
+}
+
+GYRE_TEST(turn, T38_posts_between_runs_come_after_those_of_the_last_run)
+{
+    struct gyre_loop_options options;
+    struct scene scene;
+    unsigned calls = 0;
+    scene_options(&scene, &options);
+    options.callback_budget_ns = 1; /* so that a callback is left, with its lane, at the stop */
+    scene_open_with(&scene, &options);
+    for (unsigned i = 0; i < MANY; i++)
+        cr_assert_eq(gyre_loop_add_callback(scene.loop, count_call, &calls), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "second")), 0);
+    cr_assert_eq(gyre_loop_call_at(scene.loop, 0, &handle, stop_in_timer, &scene), 0);
+    cr_assert_eq(scene_run(&scene), 0);
+    cr_assert_lt(calls, MANY, "cut by the budget");
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "fourth")), 0);
+    cr_assert_eq(gyre_loop_stop(scene.loop), 0); /* which looks at lanes that are queued */
+    cr_assert_eq(gyre_loop_run(scene.loop), 0);
+    cr_assert_eq(scene_run(&scene), 0);
+    cr_assert_str_eq(scene.text, "second third fourth");
+    scene_close(&scene);
+}
+
 /* A thread's posts, each with its number. */
 struct poster {
     struct gyre_loop *loop;

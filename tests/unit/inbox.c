@@ -198,6 +198,31 @@ GYRE_TEST(inbox, a_lane_that_the_budget_cut_keeps_its_place)
     end();
 }
 
+GYRE_TEST(inbox, a_thread_that_leaves_has_a_new_lane_only_if_others_are_behind_the_old)
+{
+    struct gyre_task behind;
+    begin(0);
+    for (uintptr_t i = 0; i < 100; i++) {
+        cr_assert_eq(gyre_loop_add_callback(loop, run, (void *)i), 0);
+        cr_assert_eq(gyre_loop_stop(loop), 0);
+        cr_assert_eq(gyre_loop_run(loop), 0);
+        cr_assert_eq(ran, 0);
+    }
+    const struct gyre__lane *lane = gyre__lanes_find(loop);
+    cr_assert_eq(loop->inbox.count, 1);
+    gyre_task_init(&behind, run, (void *)100);
+    cr_assert(gyre__loop_enter(loop));
+    cr_assert_eq(gyre_loop_post(loop, &behind), 0);
+    gyre__inbox_leave(loop);
+    gyre__loop_leave(loop);
+    cr_assert_null(gyre__lanes_find(loop));
+    cr_assert_eq(gyre_loop_add_callback(loop, run, (void *)101), 0);
+    cr_assert_neq(gyre__lanes_find(loop), lane);
+    run_all();
+    expect_in_order(102);
+    end();
+}
+
 /* A callback that keeps the loop from sleeping. */
 static int turn(struct gyre_loop *its, int status, void *arg)
 {
