@@ -50,9 +50,10 @@ metrics_of() {
 matrix() {
     awk -F '\t' -v name="$1" -v metric="$2" -v peers="$3" '
         BEGIN { count = split(peers, peer, " ") }
+        NR == FNR { if ($1 == name && ($2 !~ /=1$/ || $2 ~ / /)) measured = 1; next }
         $1 == name && $3 == metric {
             params = $2
-            if (params !~ / /) sub(/=1$/, "", params) # "timer=1" chooses the timer
+            if (!measured) sub(/=1$/, "", params) # where all are such, "timer=1" chooses the timer
             gsub(/ /, "\\n", params)
             if (params == "") params = name
             if (!(params in known)) { known[params]; order[++rows] = params }
@@ -65,7 +66,7 @@ matrix() {
                     line = line " " ((order[i], peer[j]) in value ? value[order[i], peer[j]] : "- - -")
                 print line
             }
-        }' "$scratch/rows"
+        }' "$scratch/rows" "$scratch/rows"
 }
 
 # spread CASE METRIC: the least and the greatest figure.

@@ -13,6 +13,7 @@
 
 /* clang-format off */
 #define GYRE_ERRORS(X)                                                                     \
+    X(EACCES,        "the system does not allow it to this user")                          \
     X(EAGAIN,        "a limit is reached for now: nothing was queued, try later")          \
     X(EBADF,         "the descriptor is not open")                                         \
     X(EBUSY,         "the object is in a state that excludes this call")                   \
@@ -26,8 +27,11 @@
     X(EINVAL,        "an argument is out of its range")                                    \
     X(EMFILE,        "the process has no descriptor left")                                 \
     X(ENAMETOOLONG,  "the address or path is too long")                                    \
+    X(ENFILE,        "the system has no descriptor left")                                  \
+    X(ENOBUFS,       "the system has no memory for the network left")                      \
     X(ENOENT,        "no such registration, timer or name")                                \
     X(ENOMEM,        "no memory")                                                          \
+    X(ENOSPC,        "a limit of the system's on what may be watched is reached")          \
     X(ENOTCONN,      "the stream is not open")                                             \
     X(ENOTSUP,       "the backend or system lacks this capability")                        \
     X(EPERM,         "the caller is not the owner, or the descriptor cannot be polled")    \

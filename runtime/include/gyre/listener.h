@@ -57,8 +57,8 @@ GYRE_API void gyre_listener_options_init(struct gyre_listener_options *options) 
  * Errors:   -EADDRINUSE: the address is served, here or by another process, or the path is taken;
  *           -EADDRNOTAVAIL; -EAGAIN: the resolver failed for now; -EACCES; -ENOENT: no such
  *           directory; -EINVAL: not an address, or an option is out of its range; -ENAMETOOLONG;
- *           -EMFILE, -ENFILE, -ENOMEM; -ESHUTDOWN: a loop has closed; or another of the system's.
- *           `accept` is not called then.
+ *           -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM; -ESHUTDOWN: a loop has closed; or another of the
+ *           system's. `accept` is not called then.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_listener_open(struct gyre_runtime *runtime, const char *address,
                                                 const struct gyre_listener_options *options,
