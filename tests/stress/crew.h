@@ -63,8 +63,9 @@ struct gyre_loop *crew_loop_make_observed(struct crew_observer *observer);
 /* Runs a loop on a new thread. */
 void crew_loop_run(struct crew_loop *it, struct gyre_loop *loop);
 
-/* Stops the loop behind all that is posted already, joins, and checks what always holds: the run's result is 0, and no more wakes were written than there were sleeps. The
- * loop is still to be destroyed. */
+/* Stops the loop behind all that is posted already, joins, and checks what always holds: the run's
+ * result is 0, and no more wakes were written than there were sleeps. The loop is still to be
+ * destroyed. */
 void crew_loop_end(struct crew_loop *it);
 
 /* Checks what holds of any loop that nobody uses at the moment. */
