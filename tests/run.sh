@@ -128,7 +128,7 @@ if [ $install = yes ]; then
     packages="gcc g++ libc6-dev binutils make cmake ninja-build pkg-config libcriterion-dev curl wrk"
     if [ $quick = no ]; then
         packages="$packages clang clang-tidy libclang-rt-14-dev spin strace"
-        packages="$packages nginx-light redis-server redis-tools postgresql haproxy iproute2"
+        packages="$packages nginx-light redis-server redis-tools postgresql haproxy iproute2 gnuplot-nox"
     fi
     install_packages $packages
 fi
