@@ -70,8 +70,10 @@ void rounds_run(const struct options *options, const char *directory, unsigned c
     ret->ops = options->quick ? work->quick_ops : work->ops;
     choose_peers(options, ret);
 
+    unsigned warm = entry->reported == BENCH_BIT(BENCH_BYTES) ? 0 : 1; /* memory has no warm-up */
+    unsigned measured = warm + options->repeat;
     unsigned count_rounds = (entry->counted & counted) != 0 ? COUNT_ROUNDS : 0;
-    for (unsigned round = 0; round < 1 + options->repeat + count_rounds; round++) {
+    for (unsigned round = 0; round < measured + count_rounds; round++) {
         for (unsigned i = 0; i < ret->count; i++) {
             struct rounds_peer *peer = &ret->peers[i];
             const struct program program = {.directory = directory,
@@ -81,8 +83,8 @@ void rounds_run(const struct options *options, const char *directory, unsigned c
                                             .timeout_s = options->timeout_s};
             if (peer->outcome != PROGRAM_RAN)
                 continue;
-            if (round <= options->repeat)
-                measure(&program, ret, peer, round > 0);
+            if (round < measured)
+                measure(&program, ret, peer, round >= warm);
             else
                 count(&program, ret, peer, counted);
         }
