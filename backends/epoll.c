@@ -38,6 +38,7 @@ enum {
 
 struct gyre__poller {
     int fd;
+    int outer; /* a set with `fd` in it, for a foreign loop: it outlives a reset. -1: none yet */
     bool coarse; /* epoll_pwait2 was refused */
     struct epoll_event batch[BATCH_MAX];
 };
@@ -56,6 +57,7 @@ static int create(struct gyre__poller **ret_poller)
     struct gyre__poller *poller = gyre__port_allocate(sizeof(*poller));
     if (poller == NULL)
         return -ENOMEM;
+    poller->outer = -1;
     poller->fd = epoll_create1(EPOLL_CLOEXEC);
     if (poller->fd < 0) {
         int error = errno;
@@ -70,6 +72,8 @@ static void destroy(struct gyre__poller *poller)
 {
     if (poller == NULL)
         return;
+    if (poller->outer >= 0)
+        (void)close(poller->outer); /* as the next */
     (void)close(poller->fd); /* registrations go with the set */
     gyre__port_release(poller, sizeof(*poller));
 }
@@ -102,6 +106,12 @@ static int remove_fd(struct gyre__poller *poller, int fd)
     return unknown(control(poller, EPOLL_CTL_DEL, fd, 0, 0));
 }
 
+static int watch_set(int outer, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(outer, EPOLL_CTL_ADD, fd, &event) != 0 ? -errno : 0;
+}
+
 static int reset(struct gyre__poller *poller)
 {
     int fd = epoll_create1(EPOLL_CLOEXEC);
@@ -109,7 +119,25 @@ static int reset(struct gyre__poller *poller)
         return -errno;
     int status = dup3(fd, poller->fd, O_CLOEXEC) < 0 ? -errno : 0;
     (void)close(fd); /* a second number of the same set */
+    if (status == 0 && poller->outer >= 0) /* which has forgotten the old set */
+        status = watch_set(poller->outer, poller->fd);
     return status;
+}
+
+static int descriptor(struct gyre__poller *poller, int *ret_fd)
+{
+    if (poller->outer < 0) {
+        int fd = epoll_create1(EPOLL_CLOEXEC);
+        int r = fd < 0 ? -errno : watch_set(fd, poller->fd);
+        if (r != 0) {
+            if (fd >= 0)
+                (void)close(fd); /* an empty set: nothing to lose */
+            return r;
+        }
+        poller->outer = fd;
+    }
+    *ret_fd = poller->outer;
+    return 0;
 }
 
 /* ---- wait ------------------------------------------------------------------------------------ */
@@ -160,6 +188,7 @@ static int wait(struct gyre__poller *poller, uint64_t timeout_ns, struct gyre__e
 static const struct gyre__readiness readiness = {
     .create = create,
     .destroy = destroy,
+    .descriptor = descriptor,
     .add = add,
     .update = update,
     .remove = remove_fd,

@@ -152,6 +152,11 @@ int gyre__port_at_thread_exit(gyre__thread_fn *fn, void *arg)
     return -pthread_setspecific(key, &thread_end);
 }
 
+int gyre__port_at_fork(void (*fn)(void))
+{
+    return -pthread_atfork(NULL, NULL, fn);
+}
+
 void gyre__posix_thread_join(uint64_t thread)
 {
     (void)pthread_join((pthread_t)thread, NULL); /* fails for a caller's mistake only */

@@ -52,6 +52,11 @@ struct gyre__readiness {
     /* Frees a poller; NULL is ignored. The descriptors it watched stay open. */
     void (*destroy)(struct gyre__poller *poller);
 
+    /* A descriptor of the poller's own that is readable while wait would report something, for a
+     * foreign loop to watch: the same file each time, as long as the poller lives. NULL where a
+     * poller has none. -EMFILE, -ENFILE, -ENOMEM. */
+    int (*descriptor)(struct gyre__poller *poller, int *ret_fd);
+
     /* Watches fd, level-triggered; errors and hang-ups always. -EEXIST: fd is watched, and that
      * stays; -EBADF: closed; -EPERM: cannot be polled; -ENOMEM, -ENOSPC. */
     int (*add)(struct gyre__poller *poller, int fd, uint32_t events, uint64_t datum);

@@ -92,6 +92,10 @@ const char *gyre__port_environment(const char *name);
 /* Has `fn` called with `arg` when the calling thread ends. Once a thread; the later call wins. */
 int gyre__port_at_thread_exit(gyre__thread_fn *fn, void *arg);
 
+/* Has `fn` called in every child that fork makes from now on, on its one thread, before fork
+ * returns there. -ENOMEM. */
+int gyre__port_at_fork(void (*fn)(void));
+
 /* The system's number of the calling thread, for log lines. */
 uint64_t gyre__port_thread_number(void);
 

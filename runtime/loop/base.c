@@ -10,6 +10,7 @@
 
 #include <gyre/error.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 
 enum {
@@ -114,6 +115,8 @@ void gyre__loop_report(struct gyre_loop *loop, const struct gyre_failure *failur
 {
     if (failure->kind == GYRE_FAILED_HANDLER && failure->error == -EPIPE)
         return; /* a peer that went away is no news to a server (T76) */
+    if (gyre__thread.context != NULL && gyre__context_report(loop, failure))
+        return;
     if (loop->options.on_error != NULL)
         loop->options.on_error(loop, failure, loop->options.on_error_arg);
     else

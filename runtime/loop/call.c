@@ -18,6 +18,7 @@
 
 #include <gyre/error.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 
 enum {
@@ -156,6 +157,7 @@ static int arm(struct gyre_loop *loop, uint64_t deadline_ns, uint64_t *ret_handl
         return r;
     gyre_timer_init(timer, loop, fn, arg);
     timer->handle = handle;
+    timer->context = gyre__context_capture();
     gyre__timers_start(&loop->timers, timer, deadline_ns);
     *ret_handle = handle;
     return 0;

@@ -58,19 +58,21 @@ void gyre_loop_make_current(struct gyre_loop *loop)
 
 struct gyre_loop *gyre_loop_current_or_null(void)
 {
-    return gyre__thread.current;
+    struct gyre_loop *loop = gyre__thread.current;
+    return loop == NULL || gyre__loop_is_inherited(loop) ? NULL : loop;
 }
 
 struct gyre_loop *gyre_loop_current(void)
 {
-    return gyre__thread.current != NULL ? gyre__thread.current : gyre_loop_instance();
+    struct gyre_loop *loop = gyre_loop_current_or_null();
+    return loop != NULL ? loop : gyre_loop_instance();
 }
 
 struct gyre_loop *gyre_loop_instance(void)
 {
     /* acquire: pairs with the release below; the loop's members are seen */
     struct gyre_loop *loop = atomic_load_explicit(&instance, memory_order_acquire);
-    if (loop != NULL)
+    if (loop != NULL && !gyre__loop_is_inherited(loop))
         return loop;
     struct gyre_loop_options options;
     gyre_loop_options_init(&options);

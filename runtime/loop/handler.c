@@ -11,6 +11,7 @@
 
 #include <gyre/error.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 
 _Static_assert(sizeof(struct gyre__handler) == 40, "an idle connection pays one of these");
@@ -54,6 +55,9 @@ static void forget(struct gyre__handlers *handlers, struct gyre__handler *entry)
     entry->kind = GYRE__HANDLER_FREE;
     entry->arg = NULL;
     entry->events = 0;
+    struct gyre_context *context = entry->context;
+    entry->context = NULL;
+    gyre__context_drop(context); /* last: it may call the user's release, and that the loop */
 }
 
 /* Has the poll set watch an entry for other events. */
@@ -105,10 +109,13 @@ int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_
         return -ENOMEM;
     }
     renew(&loop->handlers, entry);
+    struct gyre_context *before = entry->context; /* of a closed file's handler (T35) */
     entry->fn.handler = fn;
     entry->arg = arg;
+    entry->context = gyre__context_capture();
     entry->events = events | GYRE_ERROR;
     entry->kind = GYRE__HANDLER_USER;
+    gyre__context_drop(before);
     return 0;
 }
 
@@ -138,8 +145,9 @@ int gyre_loop_remove_handler(struct gyre_loop *loop, int fd)
         return -ENOENT;
     if (entry->kind == GYRE__HANDLER_CHANNEL)
         return -EBUSY;
+    r = loop->backend->readiness->remove(loop->poller, fd);
     forget(&loop->handlers, entry);
-    return loop->backend->readiness->remove(loop->poller, fd);
+    return r;
 }
 
 /* ---- the backend's host ---------------------------------------------------------------------- */
@@ -286,12 +294,28 @@ GYRE_ON_LOOP __attribute__((noinline)) static void drop(struct gyre_loop *loop, 
 }
 
 /* noinline: as drop */
-GYRE_ON_LOOP __attribute__((noinline)) static void report(struct gyre_loop *loop, int fd,
-                                                          gyre_handler_fn *fn, void *arg, int error)
+GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop, int fd,
+                                                         gyre_handler_fn *fn, void *arg, int result)
 {
     struct gyre_failure failure = {
-        .kind = GYRE_FAILED_HANDLER, .error = error, .fd = fd, .handler = fn, .arg = arg};
-    gyre__loop_report(loop, &failure);
+        .kind = GYRE_FAILED_HANDLER, .error = result, .fd = fd, .handler = fn, .arg = arg};
+    gyre__loop_judge(loop, &failure);
+}
+
+/* Calls a handler in the context of its registration. It may remove itself, so that the call needs
+ * a reference of its own. noinline: as drop. */
+GYRE_ON_LOOP __attribute__((noinline)) static void call_in_context(
+    struct gyre_loop *loop, const struct gyre__handler *entry, int fd, uint32_t events)
+{
+    struct gyre_context *context = gyre_context_acquire(entry->context);
+    gyre_handler_fn *fn = entry->fn.handler;
+    void *arg = entry->arg;
+    gyre__context_begin(context);
+    int r = fn(loop, fd, events, arg);
+    if (r != 0)
+        judge(loop, fd, fn, arg, r);
+    gyre__context_end();
+    gyre__context_drop(context);
 }
 
 void gyre__handlers_dispatch(struct gyre_loop *loop, struct gyre__event event)
@@ -307,11 +331,16 @@ void gyre__handlers_dispatch(struct gyre_loop *loop, struct gyre__event event)
         entry->fn.ready(entry->arg, event.events);
         return;
     }
+    if (entry->context != NULL) {
+        call_in_context(loop, entry, fd, event.events);
+        return;
+    }
     gyre_handler_fn *fn = entry->fn.handler;
     void *arg = entry->arg;
     int r = fn(loop, fd, event.events, arg);
-    if (r < 0)
-        report(loop, fd, fn, arg, r);
+    if (r != 0)
+        judge(loop, fd, fn, arg, r);
+    gyre__context_end();
 }
 
 /* ---- close ----------------------------------------------------------------------------------- */
@@ -337,11 +366,20 @@ static void close_fd(struct gyre_loop *loop, int fd, struct gyre__handler *entry
         loop->backend->descriptors->close(fd);
 }
 
+static void drop_context(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
+{
+    (void)loop;
+    (void)fd;
+    gyre__context_drop(entry->context);
+    entry->context = NULL;
+}
+
 void gyre__handlers_deinit(struct gyre_loop *loop, bool close_fds)
 {
     struct gyre__handlers *handlers = &loop->handlers;
     if (close_fds)
         visit(loop, close_fd);
+    visit(loop, drop_context);
     for (uint32_t at = 0; at < handlers->chunks_count; at++) {
         if (handlers->chunks[at] != NULL)
             gyre__port_release(handlers->chunks[at],

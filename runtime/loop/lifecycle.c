@@ -15,6 +15,8 @@
 
 #include <gyre/error.h>
 
+#include "loop/context.h"
+
 static const struct gyre_loop_options defaults = {
     .size = sizeof(struct gyre_loop_options),
     .callback_budget_ns = UINT64_C(500) * 1000,
@@ -55,6 +57,8 @@ int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function)
 {
     /* relaxed: the caller's own serial is the only one that it must not miss */
     uint64_t owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
     if (owner == gyre__thread.serial || owner == GYRE__NOBODY)
         return 0;
     gyre__log(GYRE_LOG_ERROR,
@@ -92,7 +96,7 @@ static int check_options(const struct gyre_loop_options *options)
     case GYRE_CURRENT_NO:
         return 0;
     case GYRE_CURRENT_YES:
-        return gyre__thread.current != NULL ? -EBUSY : 0;
+        return gyre_loop_current_or_null() != NULL ? -EBUSY : 0;
     }
     return -EINVAL;
 }
@@ -126,6 +130,7 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
     loop->options.backend = backend->name; /* the caller's texts need not live */
     loop->options.waker = kind->name;
     loop->waker.read_fd = -1;
+    loop->forks = gyre__forks_now();
     loop->waker_edge =
         kind->edge_each && options->wait == NULL && (backend->capabilities & GYRE__CAP_EDGE) != 0;
     gyre_task_init(&loop->control.task, NULL, NULL);
@@ -161,6 +166,8 @@ static int create(const struct gyre_loop_options *options, bool managed,
         options = &defaults;
     int r = check_options(options);
     if (r == 0)
+        r = gyre__fork_watch();
+    if (r == 0)
         r = gyre__backend_find(options->backend, &backend);
     if (r == 0)
         r = gyre__waker_find(options->waker, backend, &kind);
@@ -186,7 +193,7 @@ int gyre_loop_create(const struct gyre_loop_options *options, struct gyre_loop *
     int r = create(options, false, &loop);
     if (r != 0)
         return r;
-    if (loop->options.make_current != GYRE_CURRENT_NO && gyre__thread.current == NULL)
+    if (loop->options.make_current != GYRE_CURRENT_NO && gyre_loop_current_or_null() == NULL)
         gyre_loop_make_current(loop);
     *ret_loop = loop;
     return 0;
@@ -202,8 +209,12 @@ int gyre__loop_create_managed(const struct gyre_loop_options *options, struct gy
 static void cancel_timers(struct gyre_loop *loop)
 {
     struct gyre__timer_call call;
-    while (gyre__timers_take_any(&loop->timers, &call))
+    while (gyre__timers_take_any(&loop->timers, &call)) {
+        gyre__context_begin(call.context);
         (void)call.fn(loop, -ECANCELED, call.arg); /* it only releases */
+        gyre__context_end();
+        gyre__context_drop(call.context);
+    }
 }
 
 /* Ends everything that is pending with -ECANCELED. Nothing new is accepted, so this comes to an
@@ -225,8 +236,12 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
 {
     gyre__assert_on_loop();
     loop->closed = true;
-    gyre__inbox_close(loop);
-    cancel_all(loop);
+    if (!gyre__loop_is_inherited(loop)) { /* else all of that is the parent's to end */
+        struct gyre_context *before = gyre_context_enter(NULL);
+        gyre__inbox_close(loop);
+        cancel_all(loop);
+        (void)gyre_context_enter(before);
+    }
     gyre__inbox_deinit(loop);
     gyre__nodes_deinit(&loop->nodes);
     gyre__handlers_deinit(loop, (flags & GYRE_CLOSE_ALL_FDS) != 0);
@@ -236,8 +251,19 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
     loop->poller = NULL;
 }
 
+/* In a child: whoever was inside, unless it is the caller, does not exist here. */
+static void turn_out_parents(struct gyre_loop *loop)
+{
+    if (gyre__loop_is_inherited(loop) && !gyre__loop_is_mine(loop)) {
+        loop->depth = 0;
+        atomic_store_explicit(&loop->running, false, memory_order_relaxed); /* one thread */
+        atomic_store_explicit(&loop->owner, GYRE__NOBODY, memory_order_relaxed); /* likewise */
+    }
+}
+
 static int close_loop(struct gyre_loop *loop, unsigned flags)
 {
+    turn_out_parents(loop);
     if (!gyre__loop_enter(loop)) {
         int refused = gyre__loop_check_owner(loop, "gyre_loop_close");
         return refused != 0 ? refused : -EBUSY; /* who was inside has just left */
@@ -286,6 +312,7 @@ void gyre_loop_destroy(struct gyre_loop *loop)
     }
     /* relaxed: inside run its end closes, in another's run the last release; else nobody is inside
      * */
+    turn_out_parents(loop);
     if (gyre__loop_is_mine(loop))
         loop->destroyed = true;
     else if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == GYRE__NOBODY)
@@ -316,7 +343,7 @@ void gyre_loop_release(struct gyre_loop *loop)
     }
     /* Streams that were closed after the loop still have their completions here. */
     gyre__assert_on_loop();
-    while (gyre__loop_run_completions(loop))
+    while (!gyre__loop_is_inherited(loop) && gyre__loop_run_completions(loop))
         ;
     free_loop(loop);
 }

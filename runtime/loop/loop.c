@@ -18,8 +18,11 @@
  */
 #include "loop/loop.h"
 
+#include <gyre/embed.h>
 #include <gyre/error.h>
 #include <gyre/task.h>
+
+#include "loop/context.h"
 
 /* ---- 1 receive ------------------------------------------------------------------------------- */
 
@@ -81,29 +84,41 @@ static bool is_spent(struct gyre_loop *loop, struct budget *budget)
     return now - budget->began_ns > budget->ns && is_running(loop);
 }
 
-GYRE_ON_LOOP static void report(struct gyre_loop *loop, enum gyre_failure_kind kind, gyre_fn *fn,
-                                void *arg, int error)
+void gyre__loop_judge(struct gyre_loop *loop, const struct gyre_failure *failure)
 {
-    struct gyre_failure failure = {.kind = kind, .error = error, .fd = -1, .fn = fn, .arg = arg};
-    gyre__loop_report(loop, &failure);
+    if (failure->error < 0)
+        gyre__loop_report(loop, failure);
+    else if (failure->error == GYRE_UNWIND)
+        loop->interrupted = GYRE_UNWIND;
 }
 
-GYRE_ON_LOOP static void call(struct gyre_loop *loop, gyre_fn *fn, void *arg, int status)
+GYRE_ON_LOOP static void judge(struct gyre_loop *loop, enum gyre_failure_kind kind, gyre_fn *fn,
+                               void *arg, int result)
 {
-    int r = fn(loop, status, arg);
-    if (r < 0 && status == 0) /* a cancelled one only releases: it has nothing to fail at */
-        report(loop, GYRE_FAILED_CALLBACK, fn, arg, r);
+    struct gyre_failure failure = {.kind = kind, .error = result, .fd = -1, .fn = fn, .arg = arg};
+    gyre__loop_judge(loop, &failure);
+}
+
+/* Calls a function in the context of its registration, whose reference it drops. */
+GYRE_ON_LOOP static void call(struct gyre_loop *loop, const struct gyre__message *message,
+                              int status)
+{
+    gyre__context_begin(message->context);
+    int r = message->fn(loop, status, message->arg);
+    if (r != 0 && status == 0) /* a cancelled one only releases: it has nothing to fail at */
+        judge(loop, GYRE_FAILED_CALLBACK, message->fn, message->arg, r);
+    gyre__context_end();
+    gyre__context_drop(message->context);
 }
 
 GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
 {
-    gyre_fn *fn = task->fn;
-    void *arg = task->arg;
+    struct gyre__message message = {task->fn, task->arg, task->context};
     if (task->kind != GYRE__TASK_EXEMPT)
         gyre__loop_return_room(loop, 1);
     if (task->kind == GYRE__TASK_NODE)
         gyre__node_give(&loop->nodes, task);
-    call(loop, fn, arg, status);
+    call(loop, &message, status);
 }
 
 GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
@@ -114,7 +129,7 @@ GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
         return;
     }
     gyre__loop_return_room(loop, 1);
-    call(loop, message.fn, message.arg, status);
+    call(loop, &message, status);
 }
 
 void gyre__loop_run_next(struct gyre_loop *loop, int status)
@@ -129,7 +144,7 @@ void gyre__loop_run_next(struct gyre_loop *loop, int status)
 GYRE_ON_LOOP static void run_callbacks(struct gyre_loop *loop, uint64_t last)
 {
     struct budget budget = {.ns = loop->options.callback_budget_ns};
-    while (loop->queue.taken < last && !is_spent(loop, &budget)) {
+    while (loop->queue.taken < last && loop->interrupted == 0 && !is_spent(loop, &budget)) {
         gyre__loop_run_next(loop, 0);
         gyre__counter_add(&loop->counters.callbacks, 1);
     }
@@ -139,11 +154,15 @@ GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
 {
     struct budget budget = {.ns = loop->options.timer_budget_ns};
     struct gyre__timer_call call;
-    while (!is_spent(loop, &budget) && gyre__timers_take_due(&loop->timers, &call)) {
+    while (loop->interrupted == 0 && !is_spent(loop, &budget) &&
+           gyre__timers_take_due(&loop->timers, &call)) {
         gyre__counter_add(&loop->counters.timers, 1);
+        gyre__context_begin(call.context);
         int r = call.fn(loop, 0, call.arg);
-        if (r < 0)
-            report(loop, GYRE_FAILED_TIMER, call.fn, call.arg, r);
+        if (r != 0)
+            judge(loop, GYRE_FAILED_TIMER, call.fn, call.arg, r);
+        gyre__context_end();
+        gyre__context_drop(call.context);
     }
 }
 
@@ -181,17 +200,24 @@ static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
     return loop->backend->readiness->wait(loop->poller, timeout_ns, loop->batch, GYRE__BATCH_MAX);
 }
 
-/* Fills the batch. 0, or what ends the run. */
-GYRE_ON_LOOP static int wait_for_events(struct gyre_loop *loop)
+/* Lets go of the lanes and arms the door, if the loop may sleep for `timeout_ns`. Returns how long
+ * it may: all of it, or 0. */
+GYRE_ON_LOOP static uint64_t arm(struct gyre_loop *loop, uint64_t timeout_ns)
+{
+    bool armed = timeout_ns != 0 && gyre__inbox_detach(loop) && gyre__door_arm(&loop->door);
+    return armed ? timeout_ns : 0;
+}
+
+/* Fills the batch, unless a nested run left one. 0, or what ends the run. */
+GYRE_ON_LOOP static int wait_for_events(struct gyre_loop *loop, bool may_sleep)
 {
     if (loop->batch_next < loop->batch_count)
-        return 0; /* a nested run left it */
+        return 0;
     if (loop->handlers.torn != 0)
         gyre__handlers_mend(loop);
-    uint64_t timeout_ns = wait_ns(loop);
-    bool armed = timeout_ns != 0 && gyre__inbox_detach(loop) && gyre__door_arm(&loop->door);
-    int r = sleep_and_poll(loop, armed ? timeout_ns : 0);
-    if (armed)
+    uint64_t timeout_ns = may_sleep ? arm(loop, wait_ns(loop)) : 0;
+    int r = sleep_and_poll(loop, timeout_ns);
+    if (timeout_ns != 0)
         gyre__door_disarm(&loop->door);
     loop->turn_ns_known = false;
     loop->batch_next = 0;
@@ -232,7 +258,7 @@ void gyre__host_complete(struct gyre_loop *loop, struct gyre__operation *operati
 GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
 {
     (void)gyre__loop_run_completions(loop); /* whether there were any is the closer's question */
-    while (loop->batch_next < loop->batch_count) {
+    while (loop->batch_next < loop->batch_count && loop->interrupted == 0) {
         struct gyre__event event = loop->batch[loop->batch_next++];
         if (event.datum != GYRE__WAKER_DATUM)
             gyre__handlers_dispatch(loop, event);
@@ -241,9 +267,10 @@ GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
     }
 }
 
-/* ---- run ------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
-/* Phases 1 to 4 of a turn. False: a stop was asked, and what it lets run has run. */
+/* Phases 1 to 4 of a turn. False: a stop was asked, and what it lets run has run; or the run was
+ * interrupted. */
 GYRE_ON_LOOP static bool run_what_is_due(struct gyre_loop *loop)
 {
     gyre__counter_add(&loop->counters.turns, 1);
@@ -252,63 +279,102 @@ GYRE_ON_LOOP static bool run_what_is_due(struct gyre_loop *loop)
     gather(loop);
     run_callbacks(loop, last);
     run_timers(loop);
-    return is_running(loop);
+    return loop->interrupted == 0 && is_running(loop);
 }
 
 /* Phases 5 and 6. A stop in a handler is met by the next turn, after its callbacks (T62). */
-GYRE_ON_LOOP static int wait_and_dispatch(struct gyre_loop *loop)
+GYRE_ON_LOOP static int wait_and_dispatch(struct gyre_loop *loop, bool may_sleep)
 {
-    int r = wait_for_events(loop);
+    int r = wait_for_events(loop, may_sleep);
     if (r == 0)
         dispatch(loop);
-    return r;
+    return r != 0 ? r : loop->interrupted;
 }
 
 GYRE_ON_LOOP static int run_turns(struct gyre_loop *loop)
 {
-    struct gyre_loop *previous = gyre__thread.current;
-    uint32_t sigpipe;
     int r = 0;
-
-    gyre__thread.current = gyre_loop_acquire(loop);
-    loop->port->sigpipe_block(&sigpipe);
     while (r == 0 && run_what_is_due(loop))
-        r = wait_and_dispatch(loop);
-    receive(loop); /* a stop that came before this counts as one with what ended the run (T59) */
-    atomic_store_explicit(&loop->running, false, memory_order_relaxed);
-    atomic_store_explicit(&loop->stopped, false, memory_order_relaxed);
-    loop->port->sigpipe_restore(sigpipe);
-
-    struct gyre_loop *current = gyre__thread.current; /* a callback may have made another current */
-    gyre__thread.current = previous;
-    gyre_loop_release(current);
-    return r;
+        r = wait_and_dispatch(loop, true);
+    return r != 0 ? r : loop->interrupted;
 }
 
-GYRE_ON_LOOP static int run_if_open(struct gyre_loop *loop)
+/* Phases 5 and 6 of the turn that prepare has begun, then 1 to 4 of the next. */
+GYRE_ON_LOOP static int run_one_turn(struct gyre_loop *loop)
+{
+    int r = wait_and_dispatch(loop, false);
+    if (r != 0)
+        return r;
+    if (run_what_is_due(loop))
+        return 0;
+    return loop->interrupted != 0 ? loop->interrupted : GYRE_STOPPED;
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static void begin_visit(struct gyre_loop *loop, struct gyre__visit *visit)
+{
+    *visit = (struct gyre__visit){
+        .loop = loop,
+        .outer = gyre__thread.visit,
+        .current = gyre__thread.current,
+        .context = gyre_context_enter(NULL),
+    };
+    gyre__thread.visit = visit;
+    gyre__thread.current = gyre_loop_acquire(loop);
+    loop->port->sigpipe_block(&visit->sigpipe);
+}
+
+static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
+{
+    receive(loop); /* a stop that came before this counts as one with what ended the run (T59) */
+    loop->interrupted = 0;
+    atomic_store_explicit(&loop->running, false, memory_order_relaxed);
+    atomic_store_explicit(&loop->stopped, false, memory_order_relaxed);
+    loop->port->sigpipe_restore(visit->sigpipe);
+
+    struct gyre_loop *current = gyre__thread.current; /* a callback may have made another current */
+    gyre__thread.visit = visit->outer;
+    gyre__thread.current = visit->current;
+    (void)gyre_context_enter(visit->context);
+    gyre_loop_release(current);
+}
+
+typedef int turns_fn(struct gyre_loop *loop);
+
+GYRE_ON_LOOP static int visit_if_open(struct gyre_loop *loop, turns_fn *turns, int stopped)
 {
     if (loop->closed)
         return -ESHUTDOWN;
     if (is_running(loop))
         return -EBUSY;
+    gyre__door_disarm(&loop->door); /* prepare may have armed it */
     gyre__inbox_enter(loop);
     receive(loop); /* a stop may have come while nobody was inside */
     /* In this order, which the release keeps: a stop by this thread's signal handler is found by
      * the exchange if it came before, and else clears `running`. */
     atomic_store_explicit(&loop->running, true, memory_order_relaxed);
-    if (!atomic_exchange_explicit(&loop->stopped, false, memory_order_acq_rel))
-        return run_turns(loop);
-    atomic_store_explicit(&loop->running, false, memory_order_relaxed);
-    return 0;
+    if (atomic_exchange_explicit(&loop->stopped, false, memory_order_acq_rel)) {
+        atomic_store_explicit(&loop->running, false, memory_order_relaxed);
+        return stopped;
+    }
+    struct gyre__visit visit;
+    begin_visit(loop, &visit);
+    int r = turns(loop);
+    end_visit(loop, &visit);
+    return r;
 }
 
-int gyre__loop_run_managed(struct gyre_loop *loop)
+/* Has the caller be the owner while `turns` runs; `stopped` is the result if a stop came before. */
+static int enter_and_visit(struct gyre_loop *loop, turns_fn *turns, int stopped)
 {
     gyre__assert_on_loop();
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
     if (!gyre__loop_enter(loop))
         return -EBUSY;
     (void)gyre_loop_acquire(loop); /* a callback may drop the last reference but this */
-    int r = run_if_open(loop);
+    int r = visit_if_open(loop, turns, stopped);
     gyre__loop_close_if_destroyed(loop);
     gyre__inbox_leave(loop);
     gyre__loop_leave(loop);
@@ -316,9 +382,64 @@ int gyre__loop_run_managed(struct gyre_loop *loop)
     return r;
 }
 
+int gyre__loop_run_managed(struct gyre_loop *loop)
+{
+    return enter_and_visit(loop, run_turns, 0);
+}
+
 int gyre_loop_run(struct gyre_loop *loop)
 {
     return loop->managed ? -EPERM : gyre__loop_run_managed(loop);
+}
+
+/* ---- embedding ------------------------------------------------------------------------------- */
+
+int gyre_loop_fd(struct gyre_loop *loop, int *ret_fd)
+{
+    int r = gyre__loop_check_owner(loop, "gyre_loop_fd");
+    if (r != 0)
+        return r;
+    if (loop->managed)
+        return -EPERM;
+    if (loop->closed)
+        return -ESHUTDOWN;
+    const struct gyre__readiness *readiness = loop->backend->readiness;
+    return readiness->descriptor != NULL ? readiness->descriptor(loop->poller, ret_fd) : -ENOTSUP;
+}
+
+GYRE_ON_LOOP static int prepare(struct gyre_loop *loop, uint64_t *ret_wait_ns)
+{
+    if (loop->closed)
+        return -ESHUTDOWN;
+    if (loop->depth > 1)
+        return -EBUSY;
+    gyre__door_disarm(&loop->door); /* should the last prepare not have been followed by a turn */
+    /* relaxed: a stop of another thread is in the door, which then cannot be armed */
+    bool pending = atomic_load_explicit(&loop->stopped, memory_order_relaxed) ||
+                   loop->batch_next < loop->batch_count;
+    *ret_wait_ns = pending ? 0 : arm(loop, wait_ns(loop));
+    return 0;
+}
+
+int gyre_loop_prepare(struct gyre_loop *loop, uint64_t *ret_wait_ns)
+{
+    gyre__assert_on_loop();
+    if (loop->managed)
+        return -EPERM;
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
+    if (!gyre__loop_enter(loop))
+        return -EBUSY;
+    gyre__inbox_enter(loop);
+    int r = prepare(loop, ret_wait_ns);
+    gyre__inbox_leave(loop);
+    gyre__loop_leave(loop);
+    return r;
+}
+
+int gyre_loop_run_once(struct gyre_loop *loop)
+{
+    return loop->managed ? -EPERM : enter_and_visit(loop, run_one_turn, GYRE_STOPPED);
 }
 
 /* ---- stop and wake: any thread, and signal handlers ------------------------------------------ */
@@ -332,6 +453,8 @@ void gyre__loop_ring(struct gyre_loop *loop)
 
 void gyre_loop_wake(struct gyre_loop *loop)
 {
+    if (gyre__loop_is_inherited(loop))
+        return; /* the bell is the parent's too */
     /* acq_rel: see struct gyre__control */
     if (atomic_exchange_explicit(&loop->control.queued, true, memory_order_acq_rel))
         return;
@@ -355,6 +478,8 @@ int gyre_loop_stop(struct gyre_loop *loop)
 {
     if (loop->managed)
         return -EPERM;
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
     gyre__loop_stop_managed(loop);
     return 0;
 }

@@ -16,6 +16,7 @@
 #include "contract/port.h"
 #include "loop/block.h"
 #include "loop/door.h"
+#include "loop/fork.h"
 #include "loop/handler.h"
 #include "loop/inbox.h"
 #include "loop/node.h"
@@ -86,6 +87,7 @@ struct gyre_loop {
     bool managed; /* [I] a runtime's */
     bool closed; /* [o] */
     bool destroyed; /* [o] inside a run, which closes it at its end */
+    int interrupted; /* [o] what ends the run at once: GYRE_UNWIND, or -ECHILD; 0: nothing */
     bool turn_ns_known; /* [o] */
     uint64_t turn_ns; /* [o] the clock, read once after a wait */
     unsigned depth; /* [o] nested entries of the owner */
@@ -109,6 +111,7 @@ struct gyre_loop {
     /* Padded, not aligned: the allocator's memory need not be. */
     unsigned char pad[GYRE__LINE];
     uint64_t serial; /* [I] never another loop's */
+    uint32_t forks; /* [I] gyre__forks_now at creation */
     struct gyre__door door; /* [a] */
     _Atomic uint64_t owner; /* [a] of the thread inside, or GYRE__NOBODY */
     _Atomic uint32_t references; /* [a] */
@@ -117,6 +120,12 @@ struct gyre_loop {
     _Atomic uint64_t wakes_written; /* [a] */
 };
 
+/* Whether the loop is a parent process's: see fork.h. */
+static inline bool gyre__loop_is_inherited(const struct gyre_loop *loop)
+{
+    return loop->forks != gyre__forks_now();
+}
+
 /* Whether the caller is inside the loop. */
 static inline bool gyre__loop_is_mine(const struct gyre_loop *loop)
 {
@@ -124,8 +133,8 @@ static inline bool gyre__loop_is_mine(const struct gyre_loop *loop)
     return atomic_load_explicit(&loop->owner, memory_order_relaxed) == gyre__thread.serial;
 }
 
-/* 0 if the caller may act as the owner of `loop`; else -EPERM, and a log line that names `function`
- * and both threads. */
+/* 0 if the caller may act as the owner of `loop`; -ECHILD if it is a parent process's; else -EPERM,
+ * and a log line that names `function` and both threads. */
 int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function);
 
 /* Tells clang's analysis that the caller acts as the owner: the first line of every callback. */
@@ -173,7 +182,16 @@ int gyre__loop_run_managed(struct gyre_loop *loop);
 void gyre__loop_stop_managed(struct gyre_loop *loop);
 int gyre__loop_close_managed(struct gyre_loop *loop);
 
-/* Hands a failed function to the error hook (T75); -EPIPE of a handler is silent (T76). */
+/* Captures the caller's context for a task that it is about to post by one of the two above, and
+ * drops it again if the post was refused. */
+void gyre__task_capture(struct gyre_task *task);
+void gyre__task_drop_context(struct gyre_task *task);
+
+/* A function's result was not 0: GYRE_UNWIND, or a failure, whose `error` it is. */
+void gyre__loop_judge(struct gyre_loop *loop, const struct gyre_failure *failure) GYRE_ON_LOOP;
+
+/* Hands a failed function to the hooks, the thread's context's before the loop's (T75, T107);
+ * -EPIPE of a handler is silent (T76). */
 void gyre__loop_report(struct gyre_loop *loop, const struct gyre_failure *failure) GYRE_ON_LOOP;
 
 /* Registers the waker in the poll set: at creation, and when the set was emptied. */

@@ -13,6 +13,7 @@
 #include <gyre/error.h>
 #include <gyre/timer.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 
 _Static_assert(sizeof(struct gyre_task) == 48, "a change of size is a change of the ABI");
@@ -117,12 +118,31 @@ static int no_room(const struct gyre_loop *loop)
     return gyre__door_is_closed(&loop->door) ? -ESHUTDOWN : -EAGAIN;
 }
 
+void gyre__task_capture(struct gyre_task *task)
+{
+    task->context = gyre__context_capture();
+}
+
+void gyre__task_drop_context(struct gyre_task *task)
+{
+    gyre__context_drop(task->context);
+    task->context = NULL;
+}
+
 int gyre_loop_post_batch(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count)
 {
     if (count == 0)
         return 0;
-    return gyre__loop_claim_room(loop, count) ? post_claimed(loop, tasks, count, count)
-                                              : no_room(loop);
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
+    if (!gyre__loop_claim_room(loop, count))
+        return no_room(loop);
+    for (size_t i = 0; i < count; i++)
+        gyre__task_capture(tasks[i]);
+    int r = post_claimed(loop, tasks, count, count);
+    for (size_t i = 0; r != 0 && i < count; i++)
+        gyre__task_drop_context(tasks[i]);
+    return r;
 }
 
 int gyre_loop_post(struct gyre_loop *loop, struct gyre_task *task)
@@ -160,6 +180,8 @@ static int add(struct gyre_loop *loop, const struct gyre__message *message)
 {
     if (message->fn == NULL)
         return -EINVAL;
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
     if (!gyre__loop_claim_room(loop, 1))
         return no_room(loop);
     int r = gyre__loop_is_mine(loop) ? add_own(loop, message) : add_foreign(loop, message);
@@ -170,7 +192,11 @@ static int add(struct gyre_loop *loop, const struct gyre__message *message)
 
 int gyre_loop_add_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
 {
-    return add(loop, &(struct gyre__message){.fn = fn, .arg = arg});
+    struct gyre__message message = {fn, arg, gyre__context_capture()};
+    int r = add(loop, &message);
+    if (r != 0)
+        gyre__context_drop(message.context);
+    return r;
 }
 
 int gyre_loop_spawn_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)

@@ -13,9 +13,20 @@
 
 #include "loop/lanes.h"
 
+/* A run, or a turn, that is under way on the thread, and what it puts back at its end. */
+struct gyre__visit {
+    struct gyre_loop *loop;
+    struct gyre__visit *outer; /* in one of whose calls this one is nested */
+    struct gyre_loop *current;
+    struct gyre_context *context;
+    uint32_t sigpipe;
+};
+
 struct gyre__thread {
     uint64_t serial;
+    struct gyre__visit *visit; /* the innermost; NULL: none */
     struct gyre_loop *current; /* holds a reference */
+    struct gyre_context *context; /* that it is in; NULL: none. Whoever entered it holds it */
     struct gyre__lane_table lanes; /* to the loops that it posts to */
     bool ends_noticed; /* its end has been hooked */
 };

@@ -10,6 +10,7 @@
 
 #include <gyre/error.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 
 _Static_assert(sizeof(struct gyre_timer) == 112, "a change of size is a change of the ABI");
@@ -151,6 +152,8 @@ void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer)
         due_remove(timers, timer);
     timer->state = GYRE__TIMER_IDLE;
     timers->armed--;
+    gyre__context_drop(timer->context);
+    timer->context = NULL;
 }
 
 uint64_t gyre__timers_next(struct gyre__timers *timers)
@@ -176,7 +179,8 @@ void gyre__timers_gather(struct gyre__timers *timers, uint64_t now_ns)
 /* Ends the timer's part in the loop; from here on its memory is the user's, or its slot free. */
 static struct gyre__timer_call fire(struct gyre__timers *timers, struct gyre_timer *timer)
 {
-    struct gyre__timer_call call = {.fn = timer->fn, .arg = timer->arg};
+    struct gyre__timer_call call = {timer->fn, timer->arg, timer->context};
+    timer->context = NULL; /* the call's now */
     gyre__timers_stop(timers, timer);
     if (timer->handle != 0)
         gyre__calls_give(&timers->calls, timer);
@@ -265,10 +269,15 @@ int gyre_timer_start(struct gyre_timer *timer, uint64_t deadline_ns)
         return r;
     if (loop->closed)
         return -ESHUTDOWN;
-    if (deadline_ns == GYRE_NEVER)
+    if (deadline_ns == GYRE_NEVER) {
         gyre__timers_stop(&loop->timers, timer);
-    else
-        gyre__timers_start(&loop->timers, timer, deadline_ns);
+        return 0;
+    }
+    if (timer->context != gyre__thread.context) {
+        gyre__context_drop(timer->context);
+        timer->context = gyre__context_capture();
+    }
+    gyre__timers_start(&loop->timers, timer, deadline_ns);
     return 0;
 }
 

@@ -61,6 +61,7 @@ struct gyre__timers {
 struct gyre__timer_call {
     gyre_fn *fn;
     void *arg;
+    struct gyre_context *context; /* with the timer's reference */
 };
 
 /* The earliest deadline, GYRE_NEVER if there is none. Moves stale keys until the front is true. */

@@ -173,7 +173,7 @@ GYRE_TEST(errors, T75_without_a_hook_a_failure_is_logged)
 
 GYRE_TEST(errors, T75_success_and_reserved_results_reach_no_hook)
 {
-    static const int results[] = {0, 1, 4711};
+    static const int results[] = {0, GYRE_STOPPED, 4711};
     for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
         struct failures failures;
         struct word word = {&failures.scene, "ran", results[i]};

@@ -40,6 +40,7 @@
     X(OPEN, "open")                                 \
     X(PIPE2, "pipe2")                               \
     X(POLL, "poll")                                 \
+    X(ATFORK, "pthread_atfork")                     \
     X(ATTR_INIT, "pthread_attr_init")               \
     X(ATTR_AFFINITY, "pthread_attr_setaffinity_np") \
     X(THREAD_CREATE, "pthread_create")              \

@@ -68,6 +68,7 @@ static const struct fault faults[INJECT_CALLS_COUNT][FAULTS_MAX] = {
     [INJECT_PIPE2] = {ITSELF(EMFILE), ITSELF(ENFILE)},
     [INJECT_POLL] = {NOTHING(EINTR), ITSELF(ENOMEM)},
     [INJECT_ATTR_INIT] = {ITSELF(ENOMEM)},
+    [INJECT_ATFORK] = {ITSELF(ENOMEM)},
     [INJECT_ATTR_AFFINITY] = {ITSELF(ENOMEM)},
     /* EINVAL: the CPU to be pinned to has gone; the thread floats, unless that fails too. */
     [INJECT_THREAD_CREATE] = {ITSELF(EAGAIN), IN_BURST(EINVAL), ITSELF(EPERM)},

@@ -82,6 +82,9 @@ WRAP(SIGTIMEDWAIT, int, sigtimedwait,
 WRAP(SOCKET, int, socket, (int family, int type, int protocol), (family, type, protocol))
 WRAP(UNLINK, int, unlink, (const char *path), (path))
 
+WRAP_RETURNED(ATFORK, pthread_atfork,
+              (void (*prepare)(void), void (*parent)(void), void (*child)(void)),
+              (prepare, parent, child))
 WRAP_RETURNED(ATTR_INIT, pthread_attr_init, (pthread_attr_t * attributes), (attributes))
 WRAP_RETURNED(ATTR_AFFINITY, pthread_attr_setaffinity_np,
               (pthread_attr_t * attributes, size_t bytes, const cpu_set_t *cpus),

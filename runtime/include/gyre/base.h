@@ -9,7 +9,7 @@
  *             GYRE_OFF_LOOP    a thread that is not inside the loops concerned, since it may block
  *           With GYRE_THREAD_SAFETY defined, clang's -Wthread-safety checks the first and the last.
  * Units     Time is uint64_t nanoseconds on a monotonic clock; GYRE_NEVER is "no deadline".
- * Results   int: 0 or a negative errno. Positive values are reserved.
+ * Results   int: 0 or a negative errno; of a few, enum gyre_result.
  */
 #ifndef GYRE_BASE_H
 #define GYRE_BASE_H
@@ -53,6 +53,13 @@
 #define GYRE_VERSION_PATCH 0
 #define GYRE_VERSION (GYRE_VERSION_MAJOR * 10000 + GYRE_VERSION_MINOR * 100 + GYRE_VERSION_PATCH)
 
+/* Results that are neither success nor failure. Other positive values are reserved. */
+enum gyre_result {
+    GYRE_UNWIND =
+        1, /* of a callback, timer or handler: the run ends at once and returns it (T77) */
+    GYRE_STOPPED = 2 /* of gyre_loop_run_once: a stop was met */
+};
+
 /* A deadline that never comes. */
 #define GYRE_NEVER UINT64_MAX
 
@@ -71,8 +78,8 @@ struct gyre_loop;
  * What a loop runs later: callbacks, tasks, timers, results.
  *
  * `status` is 0, or -ECANCELED when the loop closes first: then only release what arg holds. The
- * result is 0 or a negative errno, which goes to the loop's error hook and stops nothing; of a
- * cancelled call it is ignored.
+ * result is 0; a negative errno, which goes to the error hooks and stops nothing; or GYRE_UNWIND,
+ * which makes the run return. Of a cancelled call it is ignored.
  */
 typedef int gyre_fn(struct gyre_loop *loop, int status, void *arg);
 

@@ -17,6 +17,7 @@
     X(EAGAIN,        "a limit is reached for now: nothing was queued, try later")          \
     X(EBADF,         "the descriptor is not open")                                         \
     X(EBUSY,         "the object is in a state that excludes this call")                   \
+    X(ECHILD,        "the loop is a parent process's")                                     \
     X(ECANCELED,     "the loop closed, or the operation was cancelled, first")             \
     X(ECONNREFUSED,  "nobody listens at the address")                                      \
     X(ECONNRESET,    "the peer reset the connection")                                      \

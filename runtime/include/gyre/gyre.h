@@ -7,6 +7,8 @@
 
 #include <gyre/address.h>
 #include <gyre/base.h>
+#include <gyre/context.h>
+#include <gyre/embed.h>
 #include <gyre/error.h>
 #include <gyre/listener.h>
 #include <gyre/loop.h>

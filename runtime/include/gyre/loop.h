@@ -150,8 +150,10 @@ GYRE_API void gyre_loop_release(struct gyre_loop *loop) GYRE_ANY_THREAD;
  *
  * Threads:  one at a time; that thread is the owner meanwhile. A loop of a runtime: -EPERM.
  * Blocks:   until stopped.
- * Errors:   0: stopped; -EBUSY: it is running; -ESHUTDOWN: it has closed; else what the backend's
- *           or the user's wait failed with.
+ * Errors:   0: stopped; GYRE_UNWIND: a function has asked for it (T77): what it left, callbacks,
+ *           due timers and events, is the next run's; -EBUSY: it is running; -ESHUTDOWN: it has
+ *           closed; -ECHILD: a parent process's loop, or the process was forked inside; else what
+ *           the backend's or the user's wait failed with.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_run(struct gyre_loop *loop) GYRE_OFF_LOOP;
 

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork - rules T111 and T112: what a child process may do with its parent's loops.
+ *
+ * A plain program, since Criterion takes a fork for its own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gyre/gyre.h>
+
+#include "harness/plain.h"
+
+static uint64_t handle; /* of calls that no case cancels */
+
+static struct gyre_loop *make_loop(void)
+{
+    struct gyre_loop *loop = NULL;
+    struct gyre_loop_options options;
+    gyre_loop_options_init(&options);
+    options.backend = getenv("GYRE_TEST_BACKEND");
+    options.waker = getenv("GYRE_TEST_WAKER");
+    options.make_current = GYRE_CURRENT_NO;
+    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
+    return loop;
+}
+
+static int count(struct gyre_loop *loop, int status, void *arg)
+{
+    unsigned *calls = arg;
+    (void)loop;
+    (void)status;
+    ++*calls;
+    return 0;
+}
+
+static int count_ready(struct gyre_loop *loop, int fd, uint32_t events, void *arg)
+{
+    (void)fd;
+    (void)events;
+    (void)gyre_loop_stop(loop);
+    return count(loop, 0, arg);
+}
+
+static int stop(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)status;
+    (void)arg;
+    return gyre_loop_stop(loop);
+}
+
+/* Waits for a child, which must have passed its own checks. */
+static void join_child(pid_t child)
+{
+    int status = -1;
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+/* ---- T112 ------------------------------------------------------------------------------------ */
+
+static void check_refusals(struct gyre_loop *loop, int fd)
+{
+    struct gyre_task task;
+    struct gyre_timer timer;
+    uint64_t wait_ns;
+    unsigned calls = 0;
+    gyre_task_init(&task, count, &calls);
+    gyre_timer_init(&timer, loop, count, &calls);
+    CHECK_EQ(gyre_loop_post(loop, &task), -ECHILD);
+    CHECK_EQ(gyre_loop_add_callback(loop, count, &calls), -ECHILD);
+    CHECK_EQ(gyre_loop_spawn_callback(loop, count, &calls), -ECHILD);
+    CHECK_EQ(gyre_loop_post_call_at(loop, 0, count, &calls), -ECHILD);
+    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &calls), -ECHILD);
+    CHECK_EQ(gyre_timer_start(&timer, 0), -ECHILD);
+    CHECK_EQ(gyre_loop_add_handler(loop, fd, GYRE_READ, count_ready, &calls), -ECHILD);
+    CHECK_EQ(gyre_loop_update_handler(loop, fd, GYRE_WRITE), -ECHILD);
+    CHECK_EQ(gyre_loop_remove_handler(loop, fd), -ECHILD);
+    CHECK_EQ(gyre_loop_run(loop), -ECHILD);
+    CHECK_EQ(gyre_loop_run_once(loop), -ECHILD);
+    CHECK_EQ(gyre_loop_prepare(loop, &wait_ns), -ECHILD);
+    CHECK_EQ(gyre_loop_stop(loop), -ECHILD);
+    gyre_loop_wake(loop);
+    CHECK_EQ(calls, 0);
+}
+
+static void T112_calls_and_posts_in_a_child_are_refused(void)
+{
+    struct gyre_loop *loop = make_loop();
+    unsigned calls = 0;
+    int fds[2];
+    CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    CHECK_EQ(gyre_loop_add_handler(loop, fds[0], GYRE_READ, count_ready, &calls), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, count, &calls), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        check_refusals(loop, fds[0]);
+        plain_exit_child();
+    }
+    join_child(child);
+    CHECK_EQ(write(fds[1], "x", 1), 1);
+    CHECK_EQ(gyre_loop_run(loop), 0); /* the parent's is as it was */
+    CHECK_EQ(calls, 2);
+    gyre_loop_destroy(loop);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void T112_close_in_a_child_leaves_the_parents_loop_alone(void)
+{
+    struct gyre_loop *loop = make_loop();
+    unsigned calls = 0;
+    int fds[2];
+    CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    CHECK_EQ(gyre_loop_add_handler(loop, fds[0], GYRE_READ, count_ready, &calls), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, count, &calls), 0);
+    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &calls), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(gyre_loop_close(loop, GYRE_CLOSE_ALL_FDS), 0);
+        CHECK_EQ(calls, 0); /* they are the parent's to run */
+        CHECK(fcntl(fds[0], F_GETFD) < 0 && errno == EBADF); /* its copy was closed */
+        CHECK_EQ(gyre_loop_close(loop, 0), 0);
+        gyre_loop_release(loop);
+        plain_exit_child();
+    }
+    join_child(child);
+    CHECK_EQ(write(fds[1], "x", 1), 1);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    CHECK_EQ(calls, 3);
+    gyre_loop_destroy(loop);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+struct parted {
+    pid_t child;
+    unsigned after; /* calls behind the fork */
+};
+
+static int fork_inside(struct gyre_loop *loop, int status, void *arg)
+{
+    struct parted *parted = arg;
+    (void)loop;
+    (void)status;
+    parted->child = fork();
+    return 0;
+}
+
+static void T112_run_that_was_forked_inside_returns_in_the_child(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct parted parted = {.child = -1};
+    CHECK_EQ(gyre_loop_add_callback(loop, fork_inside, &parted), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, count, &parted.after), 0);
+    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &parted.after), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, stop, NULL), 0);
+    int result = gyre_loop_run(loop);
+    if (parted.child == 0) {
+        CHECK_EQ(result, -ECHILD);
+        CHECK_EQ(parted.after, 0);
+        CHECK(gyre_loop_current_or_null() == NULL);
+        gyre_loop_destroy(loop);
+        plain_exit_child();
+    }
+    CHECK_EQ(result, 0);
+    CHECK_EQ(parted.after, 2);
+    join_child(parted.child);
+    gyre_loop_destroy(loop);
+}
+
+static int run_other(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)status;
+    return gyre_loop_run(arg) == -ECHILD ? 0 : -EIO;
+}
+
+static void T112_all_runs_that_are_nested_return_in_the_child(void)
+{
+    struct gyre_loop *outer = make_loop();
+    struct gyre_loop *inner = make_loop();
+    struct parted parted = {.child = -1};
+    CHECK_EQ(gyre_loop_add_callback(inner, fork_inside, &parted), 0);
+    CHECK_EQ(gyre_loop_add_callback(inner, count, &parted.after), 0);
+    CHECK_EQ(gyre_loop_add_callback(inner, stop, NULL), 0);
+    CHECK_EQ(gyre_loop_add_callback(outer, run_other, inner), 0);
+    CHECK_EQ(gyre_loop_add_callback(outer, count, &parted.after), 0);
+    CHECK_EQ(gyre_loop_add_callback(outer, stop, NULL), 0);
+    int result = gyre_loop_run(outer);
+    if (parted.child == 0) {
+        CHECK_EQ(result, -ECHILD);
+        CHECK_EQ(parted.after, 0);
+        plain_exit_child();
+    }
+    CHECK_EQ(result, 0);
+    CHECK_EQ(parted.after, 2);
+    join_child(parted.child);
+    gyre_loop_destroy(outer);
+    gyre_loop_destroy(inner);
+}
+
+static void T112_child_may_make_and_run_loops_of_its_own(void)
+{
+    struct gyre_loop *loop = make_loop();
+    gyre_loop_make_current(loop);
+    pid_t child = fork();
+    if (child == 0) {
+        unsigned calls = 0;
+        struct gyre_loop *own;
+        CHECK_EQ(gyre_loop_create(NULL, &own), 0);
+        CHECK(gyre_loop_current_or_null() == own); /* the parent's counts as none */
+        CHECK_EQ(gyre_loop_add_callback(own, count, &calls), 0);
+        CHECK_EQ(gyre_loop_add_callback(own, stop, NULL), 0);
+        CHECK_EQ(gyre_loop_run(own), 0);
+        CHECK_EQ(calls, 1);
+        gyre_loop_destroy(own);
+        gyre_loop_destroy(loop);
+        plain_exit_child();
+    }
+    join_child(child);
+    gyre_loop_make_current(NULL);
+    gyre_loop_destroy(loop);
+}
+
+static void *run_loop(void *arg)
+{
+    CHECK_EQ(gyre_loop_run(arg), 0);
+    return NULL;
+}
+
+static void T112_loop_that_another_thread_runs_can_be_closed_in_the_child(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct gyre_loop_stats stats = {0};
+    pthread_t runner;
+    CHECK_EQ(pthread_create(&runner, NULL, run_loop, loop), 0);
+    for (unsigned i = 0; stats.sleeps == 0 && i < 10000; i++) {
+        gyre_loop_stats(loop, &stats);
+        (void)poll(NULL, 0, 1);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(gyre_loop_add_callback(loop, stop, NULL), -ECHILD);
+        CHECK_EQ(gyre_loop_close(loop, 0), 0);
+        gyre_loop_destroy(loop);
+        plain_exit_child();
+    }
+    join_child(child);
+    gyre_loop_stats(loop, &stats);
+    CHECK_EQ(stats.wakes_written, 0); /* the child has not rung the bell */
+    CHECK_EQ(gyre_loop_stop(loop), 0);
+    CHECK_EQ(pthread_join(runner, NULL), 0);
+    gyre_loop_destroy(loop);
+}
+
+/* ---- T111 ------------------------------------------------------------------------------------ */
+
+static void T111_descriptors_of_a_loop_are_close_on_exec(void)
+{
+    bool before[256];
+    for (int fd = 0; fd < 256; fd++)
+        before[fd] = fcntl(fd, F_GETFD) >= 0;
+    struct gyre_loop *loop = make_loop();
+    unsigned made = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (before[fd] || flags < 0)
+            continue;
+        made++;
+        CHECK((flags & FD_CLOEXEC) != 0);
+    }
+    CHECK_GE(made, 1);
+    gyre_loop_destroy(loop);
+}
+
+static const struct plain_case cases[] = {
+    PLAIN_CASE(T111_descriptors_of_a_loop_are_close_on_exec),
+    PLAIN_CASE(T112_calls_and_posts_in_a_child_are_refused),
+    PLAIN_CASE(T112_close_in_a_child_leaves_the_parents_loop_alone),
+    PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
+    PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
+    PLAIN_CASE(T112_child_may_make_and_run_loops_of_its_own),
+    PLAIN_CASE(T112_loop_that_another_thread_runs_can_be_closed_in_the_child),
+};
+
+PLAIN_MAIN(cases)
