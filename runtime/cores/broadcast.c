@@ -25,6 +25,7 @@
 #include <gyre/error.h>
 
 #include "cores/runtime.h"
+#include "loop/context.h"
 #include "loop/loop.h"
 
 struct broadcast {
@@ -32,6 +33,7 @@ struct broadcast {
     void *arg; /* [I] */
     gyre_fn *done; /* [I] may be NULL */
     void *done_arg; /* [I] */
+    struct gyre_context *done_context; /* [I] the poster's, until it passes to done_task */
     struct gyre_loop *home; /* [I] where done is called */
     unsigned loops; /* [I] */
     _Atomic uint32_t left; /* [a] */
@@ -71,13 +73,18 @@ static void count_down(struct broadcast *broadcast)
      * decrements form one release sequence: the last one's acquire pairs with all releases. */
     if (atomic_fetch_sub_explicit(&broadcast->left, 1, memory_order_acq_rel) != 1)
         return;
+    struct gyre_context *context = broadcast->done_context;
     if (broadcast->done == NULL) {
         gyre__port_release(broadcast, size_of(broadcast->loops));
+        gyre__context_drop(context);
         return;
     }
     gyre_task_init(&broadcast->done_task, call_done, broadcast);
-    if (gyre__loop_post_exempt(broadcast->home, &broadcast->done_task) != 0)
+    broadcast->done_task.context = context;
+    if (gyre__loop_post_exempt(broadcast->home, &broadcast->done_task) != 0) {
         (void)call_done(broadcast->home, -ECANCELED, broadcast); /* no loop to report to */
+        gyre__context_drop(context);
+    }
 }
 
 static int call_fn(struct gyre_loop *loop, int status, void *arg)
@@ -121,9 +128,11 @@ static int post_tasks(const struct gyre_runtime *runtime, struct broadcast *broa
 {
     for (unsigned i = 0; i < runtime->cores_made; i++) {
         gyre_task_init(&broadcast->tasks[i], call_fn, broadcast);
+        gyre__task_capture(&broadcast->tasks[i]);
         int r = gyre__loop_post_claimed(runtime->cores[i].loop, &broadcast->tasks[i]);
         if (r == 0)
             continue;
+        gyre__task_drop_context(&broadcast->tasks[i]);
         if (i == 0) {
             return_rooms(runtime, 1, runtime->cores_made);
             return r;
@@ -144,12 +153,14 @@ int gyre_runtime_broadcast(struct gyre_runtime *runtime, gyre_fn *fn, void *arg,
     broadcast->arg = arg;
     broadcast->done = done;
     broadcast->done_arg = done_arg;
+    broadcast->done_context = gyre__context_capture();
     broadcast->home = find_home(runtime);
     broadcast->loops = loops;
     atomic_init(&broadcast->left, loops + 1);
 
     int r = claim_rooms(runtime) ? post_tasks(runtime, broadcast) : -EAGAIN;
     if (r != 0) {
+        gyre__context_drop(broadcast->done_context);
         gyre__port_release(broadcast, size_of(loops));
         return r;
     }

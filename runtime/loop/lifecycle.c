@@ -343,8 +343,10 @@ void gyre_loop_release(struct gyre_loop *loop)
     }
     /* Streams that were closed after the loop still have their completions here. */
     gyre__assert_on_loop();
+    struct gyre_context *before = gyre_context_enter(NULL);
     while (!gyre__loop_is_inherited(loop) && gyre__loop_run_completions(loop))
         ;
+    (void)gyre_context_enter(before);
     free_loop(loop);
 }
 

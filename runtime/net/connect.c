@@ -72,7 +72,7 @@ GYRE_ON_LOOP static void discard(struct gyre_stream *stream)
 {
     gyre__connect_stop(stream);
     gyre__connect_free(stream);
-    gyre__port_release(stream, sizeof(*stream));
+    gyre__stream_free(stream);
 }
 
 static int on_time(struct gyre_loop *loop, int status, void *arg)
@@ -90,12 +90,13 @@ GYRE_ON_LOOP static void open_stream(struct gyre_stream *stream)
     gyre__connect_stop(stream);
     gyre__connect_free(stream);
     stream->state = GYRE__STREAM_OPEN;
-    gyre__stream_enter(stream);
+    struct gyre__stream_call call;
+    gyre__stream_enter(stream, &call);
     if (stream->events->opened != NULL)
         stream->events->opened(stream, stream->arg);
     gyre__stream_flush(stream); /* it may have been finished before it was open */
     gyre__stream_steer(stream);
-    gyre__stream_leave(stream);
+    gyre__stream_leave(stream, &call);
 }
 
 static void on_connected(struct gyre__channel *channel, struct gyre__operation *operation,
@@ -181,7 +182,7 @@ GYRE_ON_LOOP static int make(struct gyre_loop *loop, unsigned room, uint64_t tim
     struct gyre__connect *connect = gyre__port_allocate(bytes_of(room));
     if (stream == NULL || connect == NULL) {
         if (stream != NULL)
-            gyre__port_release(stream, sizeof(*stream));
+            gyre__stream_free(stream);
         if (connect != NULL)
             gyre__port_release(connect, bytes_of(room));
         return -ENOMEM;

@@ -194,11 +194,12 @@ static void on_received(struct gyre__channel *channel, struct gyre__operation *o
     }
     if (stream->state != GYRE__STREAM_OPEN)
         return; /* closed, or told of its end */
-    gyre__stream_enter(stream);
+    struct gyre__stream_call call;
+    gyre__stream_enter(stream, &call);
     stream->receiving = true;
     complete(stream, result, data);
     steer_on(stream);
-    gyre__stream_leave(stream);
+    gyre__stream_leave(stream, &call);
 }
 
 /* ---- pause and resume ------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@
 #include <gyre/error.h>
 #include <gyre/listener.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 #include "net/address.h"
 #include "net/listener.h"
@@ -46,6 +47,8 @@ static void free_listener(struct gyre_listener *listener)
 {
     for (unsigned i = 0; i < listener->count; i++)
         gyre_loop_release(listener->parts[i].loop);
+    gyre__context_drop(listener->context);
+    gyre__context_drop(listener->done_context);
     gyre__port_release(listener, bytes_of(listener->count));
 }
 
@@ -79,6 +82,7 @@ void gyre__listener_part_ended(struct gyre__part *part)
     struct gyre_loop *loop = part->loop;
     int status = part->status;
     if (count_down(listener) && listener->done != NULL) {
+        gyre__context_begin(listener->done_context);
         int r = listener->done(loop, status, listener->done_arg);
         if (r < 0)
             gyre__loop_report(loop, &(struct gyre_failure){.kind = GYRE_FAILED_CALLBACK,
@@ -86,6 +90,7 @@ void gyre__listener_part_ended(struct gyre__part *part)
                                                            .fd = -1,
                                                            .fn = listener->done,
                                                            .arg = listener->done_arg});
+        gyre__context_end();
     }
     gyre__listener_release(listener);
 }
@@ -115,6 +120,7 @@ static struct gyre_listener *make(struct gyre_loop *const loops[], unsigned coun
         return NULL;
     listener->accept = accept;
     listener->arg = arg;
+    listener->context = gyre__context_capture();
     listener->options = *options;
     listener->descriptors = loops[0]->backend->descriptors;
     listener->count = count;
@@ -235,6 +241,7 @@ static void command(struct gyre_listener *listener, enum gyre__listener_command 
 {
     listener->done = done;
     listener->done_arg = arg;
+    listener->done_context = gyre__context_capture();
     listener->command = what;
     /* Before the posts: only if every part had ended by itself is this the last. */
     if (count_down(listener) && done != NULL)

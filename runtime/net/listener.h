@@ -60,6 +60,7 @@ enum gyre__listener_command {
 struct gyre_listener {
     gyre_accept_fn *accept; /* [I] */
     void *arg; /* [I] */
+    struct gyre_context *context; /* [I] that accept runs in */
     struct gyre_listener_options options; /* [I] */
     const struct gyre__descriptors *descriptors; /* [I] */
     struct gyre__address address; /* [I] */
@@ -68,6 +69,7 @@ struct gyre_listener {
     enum gyre__listener_command command; /* [c] */
     gyre_fn *done; /* [c] */
     void *done_arg; /* [c] */
+    struct gyre_context *done_context; /* [c] */
     _Atomic uint32_t open; /* [a] */
     _Atomic uint32_t holders; /* [a] */
     unsigned count; /* [I] */

@@ -66,7 +66,8 @@ static void on_sent(struct gyre__channel *channel, struct gyre__operation *opera
     }
     if (stream->state != GYRE__STREAM_OPEN)
         return; /* closed, or told of its end */
-    gyre__stream_enter(stream);
+    struct gyre__stream_call call;
+    gyre__stream_enter(stream, &call);
     if (result < 0) {
         gyre__stream_give_up(stream, result);
     } else {
@@ -76,7 +77,7 @@ static void on_sent(struct gyre__channel *channel, struct gyre__operation *opera
         else
             emptied(stream);
     }
-    gyre__stream_leave(stream);
+    gyre__stream_leave(stream, &call);
 }
 
 void gyre__stream_send(struct gyre_stream *stream)

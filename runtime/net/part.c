@@ -16,6 +16,7 @@
  */
 #include <gyre/error.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 #include "net/listener.h"
 #include "net/stream.h"
@@ -79,7 +80,7 @@ GYRE_ON_LOOP static void report(const struct gyre__part *part, int error)
 }
 
 /* Makes a connection a stream, and hands it to the user. */
-GYRE_ON_LOOP static void hand_over(struct gyre__part *part, int fd)
+GYRE_ON_LOOP static void hand_over_in_context(struct gyre__part *part, int fd)
 {
     struct gyre_stream *stream;
     int r = gyre__stream_accepted(part->loop, fd, &stream);
@@ -93,6 +94,13 @@ GYRE_ON_LOOP static void hand_over(struct gyre__part *part, int fd)
         gyre__stream_dispose(stream, true);
         report(part, r);
     }
+}
+
+GYRE_ON_LOOP static void hand_over(struct gyre__part *part, int fd)
+{
+    gyre__context_begin(part->listener->context);
+    hand_over_in_context(part, fd);
+    gyre__context_end();
 }
 
 static void renew_reserve(struct gyre__part *part)

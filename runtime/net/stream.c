@@ -12,6 +12,7 @@
 
 #include <gyre/error.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 #include "net/connect.h"
 #include "net/relay.h"
@@ -43,8 +44,15 @@ struct gyre_stream *gyre__stream_create(struct gyre_loop *loop)
         return NULL;
     stream->channel.loop = loop;
     stream->events = &no_events;
+    stream->context = gyre__context_capture();
     stream->state = GYRE__STREAM_CONNECTING;
     return stream;
+}
+
+void gyre__stream_free(struct gyre_stream *stream)
+{
+    gyre__context_drop(stream->context);
+    gyre__port_release(stream, sizeof(*stream));
 }
 
 int gyre__stream_attach(struct gyre_stream *stream, int fd)
@@ -68,7 +76,7 @@ int gyre__stream_accepted(struct gyre_loop *loop, int fd, struct gyre_stream **r
     (void)loop->backend->descriptors->set_option(fd, GYRE__SOCKET_NODELAY, 1);
     int r = gyre__stream_attach(stream, fd);
     if (r != 0) {
-        gyre__port_release(stream, sizeof(*stream));
+        gyre__stream_free(stream);
         return r;
     }
     stream->state = GYRE__STREAM_OPEN;
@@ -93,7 +101,7 @@ GYRE_ON_LOOP static void settle(struct gyre_stream *stream)
         gyre__connect_free(stream);
     }
     if (stream->state == GYRE__STREAM_CLOSED)
-        gyre__port_release(stream, sizeof(*stream));
+        gyre__stream_free(stream);
 }
 
 static void on_closed(struct gyre__channel *channel, struct gyre__operation *operation,
@@ -117,14 +125,18 @@ void gyre__stream_detach(struct gyre_stream *stream)
         stream->channel.backend->operations->close(&stream->channel, on_closed);
 }
 
-void gyre__stream_enter(struct gyre_stream *stream)
+void gyre__stream_enter(struct gyre_stream *stream, struct gyre__stream_call *call)
 {
     GYRE__ASSERT(stream->depth < UINT8_MAX);
     stream->depth++;
+    call->context = gyre_context_acquire(stream->context);
+    call->before = gyre_context_enter(call->context);
 }
 
-void gyre__stream_leave(struct gyre_stream *stream)
+void gyre__stream_leave(struct gyre_stream *stream, struct gyre__stream_call *call)
 {
+    (void)gyre_context_enter(call->before);
+    gyre_context_release(call->context);
     if (--stream->depth > 0)
         return;
     if (gyre__stream_relay(stream) != NULL)
@@ -163,10 +175,11 @@ void gyre__stream_fail(struct gyre_stream *stream, int error)
         stream->channel.backend->operations->cancel(&stream->channel.in);
         stream->channel.backend->operations->cancel(&stream->channel.out);
     }
-    gyre__stream_enter(stream);
+    struct gyre__stream_call call;
+    gyre__stream_enter(stream, &call);
     if (stream->events->ended != NULL)
         stream->events->ended(stream, error, stream->arg);
-    gyre__stream_leave(stream);
+    gyre__stream_leave(stream, &call);
 }
 
 void gyre__stream_dispose(struct gyre_stream *stream, bool reset)
@@ -209,6 +222,9 @@ void gyre_stream_bind(struct gyre_stream *stream, const struct gyre_stream_event
 {
     if (gyre__loop_check_owner(stream->channel.loop, "gyre_stream_bind") != 0)
         return;
+    struct gyre_context *before = stream->context;
+    stream->context = gyre__context_capture();
+    gyre__context_drop(before);
     stream->events = events != NULL ? events : &no_events;
     stream->arg = arg;
     stream->bound = true;

@@ -42,6 +42,7 @@ struct gyre_stream {
     struct gyre__channel channel;
     const struct gyre_stream_events *events; /* never NULL */
     void *arg;
+    struct gyre_context *context; /* that the events run in */
     struct gyre__buffer in; /* received and not used */
     struct gyre__buffer out; /* written and not sent */
     struct gyre__timeouts *timeouts; /* NULL: none */
@@ -64,7 +65,7 @@ struct gyre_stream {
     bool finished : 1; /* and the system knows */
 };
 
-_Static_assert(sizeof(struct gyre_stream) <= 256,
+_Static_assert(sizeof(struct gyre_stream) <= 264,
                "two of these, a relay and two handlers are an idle pair, for 1 KiB with the rest");
 
 /* ---- stream.c -------------------------------------------------------------------------------- */
@@ -84,6 +85,9 @@ static inline struct gyre_relay *gyre__stream_relay(const struct gyre_stream *st
 /* A stream without a descriptor, CONNECTING. NULL: no memory. */
 struct gyre_stream *gyre__stream_create(struct gyre_loop *loop);
 
+/* Frees a stream without a descriptor. */
+void gyre__stream_free(struct gyre_stream *stream);
+
 /* Makes fd the stream's. On failure it stays the caller's. */
 int gyre__stream_attach(struct gyre_stream *stream, int fd) GYRE_ON_LOOP;
 
@@ -94,9 +98,14 @@ int gyre__stream_accepted(struct gyre_loop *loop, int fd, struct gyre_stream **r
 /* Has the descriptor closed; the channel is free after its completion. */
 void gyre__stream_detach(struct gyre_stream *stream) GYRE_ON_LOOP;
 
-/* Stand around each call of the user's functions; leave may free the stream. */
-void gyre__stream_enter(struct gyre_stream *stream);
-void gyre__stream_leave(struct gyre_stream *stream) GYRE_ON_LOOP;
+/* Stand around each call of the user's functions, which run in the stream's context; leave may free
+ * the stream. */
+struct gyre__stream_call {
+    struct gyre_context *context; /* with a reference: the function may bind the stream anew */
+    struct gyre_context *before;
+};
+void gyre__stream_enter(struct gyre_stream *stream, struct gyre__stream_call *call);
+void gyre__stream_leave(struct gyre_stream *stream, struct gyre__stream_call *call) GYRE_ON_LOOP;
 
 /* Ends a stream that has not ended with an error: tells its user. */
 void gyre__stream_fail(struct gyre_stream *stream, int error) GYRE_ON_LOOP;

@@ -48,7 +48,8 @@ struct gyre_listener_options {
 GYRE_API void gyre_listener_options_init(struct gyre_listener_options *options) GYRE_ANY_THREAD;
 
 /*
- * Listens at `address` on every loop of `runtime`; `accept` gets the connections.
+ * Listens at `address` on every loop of `runtime`; `accept` gets the connections, in the caller's
+ * context.
  *
  * Threads:  any.
  * Blocks:   for a name, as long as the system's resolver does; otherwise never.

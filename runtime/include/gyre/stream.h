@@ -77,9 +77,9 @@ GYRE_API GYRE_MUST_CHECK int gyre_stream_connect(struct gyre_loop *loop, const c
     GYRE_ON_LOOP;
 
 /*
- * Sets who gets the stream's events, NULL: nobody. An accepted stream reads nothing before this.
- * Bytes kept are offered to the new receiver, in the next turn at the latest; a failure that came
- * before anybody was bound is told then, too.
+ * Sets who gets the stream's events, NULL: nobody; they run in the caller's context. An accepted
+ * stream reads nothing before this. Bytes kept are offered to the new receiver, in the next turn at
+ * the latest; a failure that came before anybody was bound is told then, too.
  *
  * Threads:  the loop's.
  * Lifetime: `events` must outlive the stream; it is usually static.

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * contexts - rule T106 for listeners and streams: accept runs in the context of the listener's
+ * open, a stream's events in that of its last bind, or of its connect.
+ */
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support.h"
+
+static const char name_key; /* its address is the key of a context's name */
+
+struct seen {
+    unsigned released; /* contexts that are gone */
+    char text[256]; /* names of the contexts that events ran in */
+    struct gyre_context *next; /* that the stream is bound in */
+};
+
+static struct seen seen;
+
+static void count_release(void *value, void *arg)
+{
+    (void)value;
+    (void)arg;
+    seen.released++;
+}
+
+static struct gyre_context *make(struct gyre_context *parent, const char *name)
+{
+    struct gyre_context *context = NULL;
+    struct gyre_context_options options;
+    gyre_context_options_init(&options);
+    options.key = &name_key;
+    options.value = (void *)(uintptr_t)name;
+    options.release = count_release;
+    cr_assert_eq(gyre_context_create(parent, &options, &context), 0);
+    return context;
+}
+
+static void note(const char *event)
+{
+    void *name;
+    bool found = gyre_context_find(gyre_context_current(), &name_key, &name) == 0;
+    strcat(seen.text, event);
+    strcat(seen.text, found ? name : "null");
+    strcat(seen.text, " ");
+}
+
+static void on_received(struct gyre_stream *stream, const void *data, size_t bytes,
+                        size_t *ret_used, void *arg)
+{
+    (void)stream;
+    (void)data;
+    (void)arg;
+    note("r:");
+    *ret_used = bytes;
+}
+
+static void on_ended(struct gyre_stream *stream, int status, void *arg)
+{
+    (void)status;
+    (void)arg;
+    note("e:");
+    gyre_stream_close(stream);
+}
+
+static void on_opened(struct gyre_stream *stream, void *arg)
+{
+    (void)stream;
+    (void)arg;
+    note("o:");
+}
+
+static const struct gyre_stream_events events = {
+    .opened = on_opened, .received = on_received, .ended = on_ended};
+
+/* Binds in a context of its own, as a server does for each connection. */
+static int accept_in_context(struct gyre_stream *stream, void *arg)
+{
+    (void)arg;
+    note("a:");
+    struct gyre_context *connection = make(gyre_context_current(), "connection");
+    struct gyre_context *before = gyre_context_enter(connection);
+    gyre_stream_bind(stream, &events, NULL);
+    (void)gyre_context_enter(before);
+    gyre_context_release(connection);
+    return 0;
+}
+
+GYRE_TEST(contexts, T106_accept_runs_in_the_listeners_and_events_in_the_binders)
+{
+    struct net net;
+    char address[GYRE_ADDRESS_MAX];
+    struct gyre_listener *listener;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    struct gyre_context *server = make(NULL, "server");
+    (void)gyre_context_enter(server);
+    cr_assert_eq(gyre_listener_open_on(&net.loop, 1, "127.0.0.1:0", NULL, &listener,
+                                       accept_in_context, NULL),
+                 0);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(server);
+    cr_assert_eq(gyre_listener_address(listener, address, sizeof(address)), 0);
+    int fd = raw_connect(address);
+    net_settle(&net);
+    raw_send_text(fd, "x");
+    net_settle(&net);
+    close(fd);
+    net_settle(&net);
+    cr_assert_str_eq(seen.text, "a:server r:connection e:connection ");
+    cr_assert_eq(seen.released, 1, "the connection's goes with its stream");
+    gyre_listener_close(listener, NULL, NULL);
+    net_settle(&net);
+    cr_assert_eq(seen.released, 2, "the server's with its listener");
+    net_close(&net);
+}
+
+GYRE_TEST(contexts, T106_connects_events_run_in_its_context)
+{
+    struct net net;
+    char address[64];
+    struct gyre_stream *stream;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    int listening = raw_listen(address);
+    struct gyre_context *request = make(NULL, "request");
+    (void)gyre_context_enter(request);
+    cr_assert_eq(gyre_stream_connect(net.loop, address, NULL, &stream, &events, NULL), 0);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(request);
+    net_settle(&net);
+    int fd = accept(listening, NULL, NULL);
+    raw_reset(fd);
+    net_settle(&net);
+    cr_assert_str_eq(seen.text, "o:request e:request ");
+    cr_assert_eq(seen.released, 1);
+    close(listening);
+    net_close(&net);
+}
+
+static void bind_again(struct gyre_stream *stream, const void *data, size_t bytes, size_t *ret_used,
+                       void *arg)
+{
+    on_received(stream, data, bytes, ret_used, arg);
+    struct gyre_context *before = gyre_context_enter(seen.next);
+    gyre_stream_bind(stream, &events, NULL);
+    (void)gyre_context_enter(before);
+    note("still:"); /* the first one lives on until this call is over */
+}
+
+static const struct gyre_stream_events first_events = {.received = bind_again, .ended = on_ended};
+
+GYRE_TEST(contexts, T106_bind_inside_an_event_changes_the_context_of_the_next)
+{
+    struct net net;
+    int fds[2];
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    pair_unix(fds);
+    struct gyre_stream *stream = stream_on(&net, fds[0]);
+    struct gyre_context *first = make(NULL, "first");
+    seen.next = make(NULL, "second");
+    (void)gyre_context_enter(first);
+    gyre_stream_bind(stream, &first_events, NULL);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(first);
+    raw_send_text(fds[1], "x");
+    net_settle(&net);
+    cr_assert_eq(seen.released, 1);
+    raw_send_text(fds[1], "y");
+    net_settle(&net);
+    close(fds[1]);
+    net_settle(&net);
+    cr_assert_str_eq(seen.text, "r:first still:first r:second e:second ");
+    gyre_context_release(seen.next);
+    cr_assert_eq(seen.released, 2);
+    net_close(&net);
+}
