@@ -125,7 +125,8 @@ install_packages() {
 
 if [ $install = yes ]; then
     say "Packages"
-    packages="gcc g++ libc6-dev binutils make cmake ninja-build pkg-config libcriterion-dev curl wrk"
+    packages="gcc g++ libc6-dev binutils make cmake ninja-build pkg-config libcriterion-dev"
+    packages="$packages libglib2.0-dev libuv1-dev curl wrk"
     if [ $quick = no ]; then
         packages="$packages clang clang-tidy libclang-rt-14-dev spin strace"
         packages="$packages nginx-light redis-server redis-tools postgresql haproxy iproute2 gnuplot-nox"
