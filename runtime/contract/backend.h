@@ -347,9 +347,6 @@ int gyre__waker_find(const char *name, const struct gyre__backend *backend,
 /* Kind of waker number `index`, or NULL past the last. */
 const struct gyre__waker_kind *gyre__waker_at(unsigned index);
 
-/* The world that calls without a loop live in. */
-const struct gyre__port *gyre__port_native(void);
-
 /* ---- host: what a backend may call of its loop, all on the loop's thread --------------------- */
 
 /* Called with the readiness of a channel's descriptor. It may free the channel. */

@@ -96,6 +96,23 @@ int gyre__port_at_thread_exit(gyre__thread_fn *fn, void *arg);
  * returns there. -ENOMEM. */
 int gyre__port_at_fork(void (*fn)(void));
 
+/*
+ * Signals, which are the process's. watch has `fn` called with each `signo` that comes, on
+ * whichever thread, inside a signal handler; what was installed before is called after it. unwatch
+ * puts that back, or leaves the handler to hand down if another was installed over it. The caller
+ * serialises.
+ */
+enum {
+    GYRE__SIGNALS = 128 /* more than any system's numbers */
+};
+typedef void gyre__signal_fn(int signo);
+bool gyre__port_signal_is_watchable(int signo);
+int gyre__port_signal_watch(int signo, gyre__signal_fn *fn);
+void gyre__port_signal_unwatch(int signo);
+
+/* The world that calls without a loop live in. */
+const struct gyre__port *gyre__port_native(void);
+
 /* The system's number of the calling thread, for log lines. */
 uint64_t gyre__port_thread_number(void);
 

@@ -86,21 +86,22 @@ static const void *function_of(const struct gyre_failure *failure)
     union {
         gyre_fn *fn;
         gyre_handler_fn *handler;
+        gyre_signal_fn *signal;
         const void *address;
     } function = {.fn = failure->fn};
     if (failure->kind == GYRE_FAILED_HANDLER)
         function.handler = failure->handler;
+    else if (failure->kind == GYRE_FAILED_SIGNAL)
+        function.signal = failure->signal;
     return function.address;
 }
 
 static void log_failure(const struct gyre_failure *failure)
 {
     static const char *const kinds[] = {
-        [GYRE_FAILED_CALLBACK] = "callback",
-        [GYRE_FAILED_TIMER] = "timer",
-        [GYRE_FAILED_HANDLER] = "handler",
-        [GYRE_FAILED_ACCEPT] = "listener's accept",
-        [GYRE_FAILED_TEARDOWN] = "runtime's teardown",
+        [GYRE_FAILED_CALLBACK] = "callback",        [GYRE_FAILED_TIMER] = "timer",
+        [GYRE_FAILED_HANDLER] = "handler",          [GYRE_FAILED_SIGNAL] = "signal's",
+        [GYRE_FAILED_ACCEPT] = "listener's accept", [GYRE_FAILED_TEARDOWN] = "runtime's teardown",
     };
     char symbol[128];
     const char *name = gyre_error_name(failure->error);

@@ -138,6 +138,7 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
     /* relaxed: only that no two get the same */
     loop->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
     gyre__door_init(&loop->door);
+    gyre__signals_init(&loop->signals);
     atomic_init(&loop->owner, GYRE__NOBODY);
     atomic_init(&loop->references, 1);
     atomic_init(&loop->room, options->queue_max);
@@ -242,6 +243,7 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
         cancel_all(loop);
         (void)gyre_context_enter(before);
     }
+    gyre__signals_close(loop);
     gyre__inbox_deinit(loop);
     gyre__nodes_deinit(&loop->nodes);
     gyre__handlers_deinit(loop, (flags & GYRE_CLOSE_ALL_FDS) != 0);

@@ -21,6 +21,7 @@
 #include "loop/inbox.h"
 #include "loop/node.h"
 #include "loop/queue.h"
+#include "loop/signals.h"
 #include "loop/thread.h"
 #include "loop/timer.h"
 
@@ -117,6 +118,7 @@ struct gyre_loop {
     _Atomic uint32_t references; /* [a] */
     _Atomic uint32_t room; /* [a] of a bounded loop: posts it still accepts */
     struct gyre__control control; /* [a] */
+    struct gyre__signals signals;
     _Atomic uint64_t wakes_written; /* [a] */
 };
 

@@ -18,7 +18,9 @@ enum gyre__node_limits {
 enum gyre__task_kind {
     GYRE__TASK_USER, /* embedded in the user's object */
     GYRE__TASK_NODE, /* a node of the loop's pool */
-    GYRE__TASK_EXEMPT, /* a runtime's own: it has no room of a bounded loop */
+    /* From here on they have no room of a bounded loop. */
+    GYRE__TASK_EXEMPT, /* the library's own, or a runtime's */
+    GYRE__TASK_SIGNAL, /* a node of gyre__signals */
     GYRE__TASK_LANE, /* a lane's node: stands for the lane's messages */
     GYRE__TASK_CONTROL /* the loop's own, see struct gyre__control; never queued */
 };

@@ -13,6 +13,7 @@
 #include <gyre/listener.h>
 #include <gyre/loop.h>
 #include <gyre/runtime.h>
+#include <gyre/signal.h>
 #include <gyre/stream.h>
 #include <gyre/task.h>
 #include <gyre/timer.h>

@@ -18,6 +18,7 @@
 #define GYRE_LOOP_H
 
 #include <gyre/base.h>
+#include <gyre/signal.h>
 
 GYRE_BEGIN_DECLS
 
@@ -56,6 +57,7 @@ struct gyre_failure {
         GYRE_FAILED_CALLBACK,
         GYRE_FAILED_TIMER,
         GYRE_FAILED_HANDLER,
+        GYRE_FAILED_SIGNAL, /* a watcher's function */
         GYRE_FAILED_ACCEPT, /* a listener's function, or what it was to be called for */
         GYRE_FAILED_TEARDOWN /* a runtime's function */
     } kind;
@@ -63,6 +65,7 @@ struct gyre_failure {
     int fd; /* of a handler or listener, else -1 */
     gyre_fn *fn; /* of a callback or timer, else NULL */
     gyre_handler_fn *handler; /* of a handler, else NULL */
+    gyre_signal_fn *signal; /* of a watcher, else NULL */
     void *arg; /* the function's */
 };
 

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * signal_posix - signals for the runtime, by sigaction(2), with what was installed before behind.
+ *
+ * Chain    The library's handler calls the runtime's function, then what it found installed, with
+ *          the same arguments. A default action is not taken, since the signal is watched now; nor
+ *          is it while the handler has to stay though nobody watches: see below.
+ * States   OFF --watch--> ON --unwatch--> OFF, the old disposition put back
+ *                            --unwatch, somebody has installed another handler--> UNDER
+ *          UNDER --watch--> ON, at its old place if the other is still there, else installed anew
+ *          UNDER is for good otherwise: the other may call us at any time, since it has chained to
+ *          us, and we go on to hand the signal down.
+ * Threads  watch and unwatch are serialised by their caller. The handler runs anywhere: it reads
+ *          `old`, which is written while it is not installed, and `fns`.
+ */
+#include "port_posix.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+_Static_assert(NSIG <= GYRE__SIGNALS, "each signal has its place");
+
+enum state {
+    OFF,
+    ON,
+    UNDER
+};
+
+static enum state states[GYRE__SIGNALS];
+static struct sigaction old[GYRE__SIGNALS];
+static gyre__signal_fn *_Atomic fns[GYRE__SIGNALS]; /* NULL: nobody watches */
+
+static void hand_down(int signo, siginfo_t *info, void *machine)
+{
+    const struct sigaction *action = &old[signo];
+    if ((action->sa_flags & SA_SIGINFO) != 0)
+        action->sa_sigaction(signo, info, machine);
+    else if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN)
+        action->sa_handler(signo);
+}
+
+static void handle(int signo, siginfo_t *info, void *machine)
+{
+    int error = errno;
+    /* acquire: pairs with the release in watch; `old` is seen */
+    gyre__signal_fn *fn = atomic_load_explicit(&fns[signo], memory_order_acquire);
+    if (fn != NULL)
+        fn(signo);
+    hand_down(signo, info, machine);
+    errno = error;
+}
+
+static bool is_ours(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) != 0 && action->sa_sigaction == handle;
+}
+
+static bool is_function(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) != 0 ||
+           (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+}
+
+static bool is_same(const struct sigaction *a, const struct sigaction *b)
+{
+    if (a->sa_flags != b->sa_flags || a->sa_sigaction != b->sa_sigaction)
+        return false;
+    int signo = 1;
+    while (signo < NSIG && sigismember(&a->sa_mask, signo) == sigismember(&b->sa_mask, signo))
+        signo++;
+    return signo == NSIG;
+}
+
+bool gyre__port_signal_is_watchable(int signo)
+{
+    static const int excluded[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    for (size_t i = 0; i < sizeof(excluded) / sizeof(excluded[0]); i++) {
+        if (signo == excluded[i])
+            return false;
+    }
+    struct sigaction action;
+    return signo > 0 && signo < NSIG && sigaction(signo, NULL, &action) == 0;
+}
+
+int gyre__port_signal_watch(int signo, gyre__signal_fn *fn)
+{
+    struct sigaction now;
+    if (sigaction(signo, NULL, &now) != 0)
+        return -errno;
+    bool in_place = states[signo] == UNDER && is_function(&now);
+    /* Before it can be read, since ours is not installed; and only if it is another: a handler that
+     * began before the last unwatch may still be reading. */
+    if (!in_place && !is_same(&old[signo], &now))
+        old[signo] = now;
+    atomic_store_explicit(&fns[signo], fn, memory_order_release);
+    if (!in_place) {
+        struct sigaction action = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+        action.sa_sigaction = handle;
+        (void)sigfillset(&action.sa_mask); /* cannot fail */
+        if (sigaction(signo, &action, NULL) != 0) {
+            atomic_store_explicit(&fns[signo], NULL, memory_order_relaxed);
+            return -errno;
+        }
+    }
+    states[signo] = ON;
+    return 0;
+}
+
+void gyre__port_signal_unwatch(int signo)
+{
+    struct sigaction now;
+    bool ours = sigaction(signo, NULL, &now) == 0 && is_ours(&now);
+    if (ours)
+        (void)sigaction(signo, &old[signo], NULL); /* it was valid when it was installed */
+    states[signo] = ours ? OFF : UNDER;
+    /* relaxed: a handler that still sees it finds no watcher active */
+    atomic_store_explicit(&fns[signo], NULL, memory_order_relaxed);
+}
