@@ -318,29 +318,40 @@ GYRE_ON_LOOP __attribute__((noinline)) static void call_in_context(
     gyre__context_drop(context);
 }
 
-void gyre__handlers_dispatch(struct gyre_loop *loop, struct gyre__event event)
+/* Hands one event of a batch to whom it belongs. False: it is nobody's, or the waker's. The event is
+ * a copy: a nested run may fill the batch anew. */
+GYRE_ON_LOOP static inline bool deliver(struct gyre_loop *loop, struct gyre__event event)
 {
     int fd = (int)(uint32_t)event.datum;
     struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, fd);
     if (entry == NULL || entry->generation != event.datum >> 32) {
-        drop(loop, fd, entry);
-        return;
+        if (event.datum != GYRE__WAKER_DATUM) /* whose descriptor has no entry */
+            drop(loop, fd, entry);
+        else if (!loop->waker_edge)
+            loop->waker_kind->drain(&loop->waker);
+        return false;
     }
-    gyre__counter_add(&loop->counters.events, 1);
     if (entry->kind == GYRE__HANDLER_CHANNEL) {
         entry->fn.ready(entry->arg, event.events);
-        return;
-    }
-    if (entry->context != NULL) {
+    } else if (entry->context != NULL) {
         call_in_context(loop, entry, fd, event.events);
-        return;
+    } else {
+        gyre_handler_fn *fn = entry->fn.handler;
+        void *arg = entry->arg;
+        int r = fn(loop, fd, event.events, arg);
+        if (r != 0)
+            judge(loop, fd, fn, arg, r);
+        gyre__context_end();
     }
-    gyre_handler_fn *fn = entry->fn.handler;
-    void *arg = entry->arg;
-    int r = fn(loop, fd, event.events, arg);
-    if (r != 0)
-        judge(loop, fd, fn, arg, r);
-    gyre__context_end();
+    return true;
+}
+
+void gyre__handlers_dispatch(struct gyre_loop *loop)
+{
+    uint64_t events = 0;
+    while (loop->batch_next < loop->batch_count && loop->interrupted == 0)
+        events += deliver(loop, loop->batch[loop->batch_next++]);
+    gyre__counter_add(&loop->counters.events, events);
 }
 
 /* ---- close ----------------------------------------------------------------------------------- */

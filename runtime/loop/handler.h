@@ -67,9 +67,9 @@ static inline struct gyre__handler *gyre__handlers_find(const struct gyre__handl
     return &handlers->chunks[at][(uint32_t)fd % GYRE__HANDLERS_CHUNK];
 }
 
-/* Hands one event of a batch to whom it belongs, or drops it. The event is a copy: a nested run may
- * fill the batch anew. */
-void gyre__handlers_dispatch(struct gyre_loop *loop, struct gyre__event event) GYRE_ON_LOOP;
+/* Hands the events that are left of the loop's batch to whom they belong, or drops them; silences
+ * the waker. Stops early if the run is interrupted. */
+void gyre__handlers_dispatch(struct gyre_loop *loop) GYRE_ON_LOOP;
 
 /* Before a wait, while `torn`: adds what the set lacks, if the pause has passed. Until that works
  * no wait may be longer than the pause, since nobody might be able to end it. */

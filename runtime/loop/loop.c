@@ -260,13 +260,7 @@ void gyre__host_complete(struct gyre_loop *loop, struct gyre__operation *operati
 GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
 {
     (void)gyre__loop_run_completions(loop); /* whether there were any is the closer's question */
-    while (loop->batch_next < loop->batch_count && loop->interrupted == 0) {
-        struct gyre__event event = loop->batch[loop->batch_next++];
-        if (event.datum != GYRE__WAKER_DATUM)
-            gyre__handlers_dispatch(loop, event);
-        else if (!loop->waker_edge)
-            loop->waker_kind->drain(&loop->waker);
-    }
+    gyre__handlers_dispatch(loop);
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
