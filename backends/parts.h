@@ -14,6 +14,7 @@
 /* The backends that table.c lists. */
 extern const struct gyre__backend gyre__backend_epoll;
 extern const struct gyre__backend gyre__backend_poll;
+extern const struct gyre__backend gyre__backend_select;
 
 extern const struct gyre__operations gyre__operations_ready;
 

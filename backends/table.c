@@ -16,6 +16,7 @@
 static const struct gyre__backend *const backends[] = {
     &gyre__backend_epoll,
     &gyre__backend_poll,
+    &gyre__backend_select,
 };
 
 static const struct gyre__waker_kind *const wakers[] = {

@@ -105,6 +105,27 @@ GYRE_TEST(backend_readiness, errors_and_hang_ups_are_reported_though_nobody_aske
     close(fds[0]);
 }
 
+GYRE_TEST(backend_readiness, hang_up_of_what_nobody_reads_is_reported_alone)
+{
+    static const uint32_t asked[] = {GYRE_NONE, GYRE_WRITE};
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        int writer;
+        int reader = make_readable(&writer);
+        struct gyre__event event;
+        struct gyre__poller *poller = make_poller();
+        add(poller, reader, asked[i], 5);
+        assert_quiet(poller);
+        uint64_t start = backend()->port->now_ns();
+        cr_assert_eq(readiness()->wait(poller, 1500000, &event, 1), 0, "what can be read is not");
+        cr_assert_geq(backend()->port->now_ns() - start, 1500000);
+        close(writer);
+        assert_only(poller, 5, 0x10);
+        cr_assert_eq(readiness()->wait(poller, GYRE_NEVER, &event, 1), 1);
+        readiness()->destroy(poller);
+        close(reader);
+    }
+}
+
 GYRE_TEST(backend_readiness, second_add_is_refused_and_changes_nothing)
 {
     int writer;

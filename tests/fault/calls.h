@@ -40,6 +40,7 @@
     X(OPEN, "open")                                 \
     X(PIPE2, "pipe2")                               \
     X(POLL, "poll")                                 \
+    X(SELECT, "pselect")                            \
     X(ATFORK, "pthread_atfork")                     \
     X(ATTR_INIT, "pthread_attr_init")               \
     X(ATTR_AFFINITY, "pthread_attr_setaffinity_np") \

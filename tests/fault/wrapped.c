@@ -74,6 +74,10 @@ WRAP(POLL, int, poll, (struct pollfd * fds, nfds_t count, int timeout), (fds, co
 WRAP(POLL, int, ppoll,
      (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask),
      (fds, count, timeout, mask))
+WRAP(SELECT, int, pselect,
+     (int count, fd_set *readers, fd_set *writers, fd_set *others, const struct timespec *timeout,
+      const sigset_t *mask),
+     (count, readers, writers, others, timeout, mask))
 WRAP(SETSOCKOPT, int, setsockopt, (int fd, int level, int name, const void *value, socklen_t bytes),
      (fd, level, name, value, bytes))
 WRAP(SHUTDOWN, int, shutdown, (int fd, int how), (fd, how))

@@ -74,7 +74,7 @@ typedef void gyre_error_fn(struct gyre_loop *loop, const struct gyre_failure *fa
 
 struct gyre_loop_options {
     size_t size; /* of this struct */
-    const char *backend; /* "auto", "epoll", "poll"; NULL is auto, which GYRE_BACKEND may replace */
+    const char *backend; /* "auto", "epoll", "poll", "select"; NULL: auto, which GYRE_BACKEND replaces */
     const char *waker; /* "auto", "eventfd", "pipe"; NULL is auto, which GYRE_WAKER may replace */
     enum gyre_make_current make_current;
     uint32_t queue_max; /* callbacks accepted and not yet run, 0: without bound (T56) */
@@ -118,7 +118,7 @@ GYRE_API void gyre_loop_options_init(struct gyre_loop_options *options) GYRE_ANY
  * Errors:   -EINVAL: a size or value is out of range; -ENOENT: no such backend or waker; -ENOTSUP:
  *           this system lacks it; -EBUSY: make_current asked and the thread has a current loop;
  *           -EMFILE, -ENFILE, -ENOMEM. Nothing is left behind.
- * Limits:   two descriptors a loop with epoll, one with poll; one more if its waker is a pipe.
+ * Limits:   two descriptors a loop with epoll, one with poll or select; one more if its waker is a pipe.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_create(const struct gyre_loop_options *options,
                                               struct gyre_loop **ret_loop) GYRE_ANY_THREAD;
