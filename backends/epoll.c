@@ -27,7 +27,10 @@
 _Static_assert((uint32_t)GYRE_READ == (uint32_t)EPOLLIN, "event bits are epoll's");
 _Static_assert((uint32_t)GYRE_WRITE == (uint32_t)EPOLLOUT, "event bits are epoll's");
 _Static_assert((uint32_t)GYRE_ERROR == (uint32_t)(EPOLLERR | EPOLLHUP), "event bits are epoll's");
-_Static_assert((uint32_t)GYRE__EDGE == (uint32_t)EPOLLET, "event bits are epoll's");
+_Static_assert((uint32_t)GYRE_PRI == (uint32_t)EPOLLPRI, "event bits are epoll's");
+_Static_assert((uint32_t)GYRE_RDHUP == (uint32_t)EPOLLRDHUP, "event bits are epoll's");
+_Static_assert((uint32_t)GYRE_ONESHOT == (uint32_t)EPOLLONESHOT, "event bits are epoll's");
+_Static_assert(GYRE_EDGE == (uint32_t)EPOLLET, "event bits are epoll's");
 _Static_assert((uint32_t)GYRE__EXCLUSIVE == (uint32_t)EPOLLEXCLUSIVE, "event bits are epoll's");
 
 enum {
@@ -177,7 +180,7 @@ static int wait(struct gyre__poller *poller, uint64_t timeout_ns, struct gyre__e
         count = wait_timed(poller, timeout_ns, max);
     if (count < 0)
         return -errno;
-    /* No bit was asked for that enum gyre_event does not have, so that there is nothing to mask. */
+    /* No bit was asked for that the users do not have, so that there is nothing to mask. */
     for (int i = 0; i < count; i++) {
         events[i].datum = poller->batch[i].data.u64;
         events[i].events = poller->batch[i].events;
@@ -198,7 +201,8 @@ static const struct gyre__readiness readiness = {
 
 const struct gyre__backend gyre__backend_epoll = {
     .name = "epoll",
-    .capabilities = GYRE__CAP_EDGE | GYRE__CAP_EXCLUSIVE | GYRE__CAP_FORGETS,
+    .capabilities = GYRE__CAP_EXCLUSIVE | GYRE__CAP_FORGETS,
+    .events = GYRE_PRI | GYRE_RDHUP | GYRE_ONESHOT | GYRE_EDGE,
     .probe = probe,
     .readiness = &readiness,
     .operations = &gyre__operations_ready,

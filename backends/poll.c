@@ -51,6 +51,7 @@ static const struct gyre__readiness readiness = {
 const struct gyre__backend gyre__backend_poll = {
     .name = "poll",
     .capabilities = 0,
+    .events = GYRE_PRI | GYRE_RDHUP,
     .probe = probe,
     .readiness = &readiness,
     .operations = &gyre__operations_ready,

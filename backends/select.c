@@ -16,7 +16,7 @@
  * Cost       A wait takes time for each one watched, as poll's does, and one more system call when
  *            something is ready.
  * Limits     Descriptors below FD_SETSIZE, 1024 on Linux, whatever the process may open: -EMFILE.
- * Threads    The owner's. The sets are on its stack, 256 bytes.
+ * Threads    The owner's. The sets are on its stack, 384 bytes.
  */
 #include "watched.h"
 
@@ -36,6 +36,7 @@ enum {
 struct sets {
     fd_set readers;
     fd_set writers;
+    fd_set urgent;
     int count; /* the highest descriptor, and one */
 };
 
@@ -55,6 +56,7 @@ static void make_sets(const struct gyre__poller *poller, bool all, struct sets *
 {
     FD_ZERO(&ret_sets->readers);
     FD_ZERO(&ret_sets->writers);
+    FD_ZERO(&ret_sets->urgent);
     ret_sets->count = 0;
     for (uint32_t i = 0; i < poller->count; i++) {
         const struct pollfd *asked = &poller->fds[i];
@@ -62,6 +64,8 @@ static void make_sets(const struct gyre__poller *poller, bool all, struct sets *
             FD_SET(asked->fd, &ret_sets->readers);
         if ((asked->events & POLLOUT) != 0)
             FD_SET(asked->fd, &ret_sets->writers);
+        if ((asked->events & POLLPRI) != 0)
+            FD_SET(asked->fd, &ret_sets->urgent);
         if (asked->fd >= ret_sets->count)
             ret_sets->count = asked->fd + 1;
     }
@@ -71,7 +75,7 @@ static int call(struct sets *sets, uint64_t timeout_ns)
 {
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / SECOND_NS),
                                .tv_nsec = (long)(timeout_ns % SECOND_NS)};
-    int ready = pselect(sets->count, &sets->readers, &sets->writers, NULL,
+    int ready = pselect(sets->count, &sets->readers, &sets->writers, &sets->urgent,
                         timeout_ns == GYRE_NEVER ? NULL : &timeout, NULL);
     return ready >= 0 ? ready : -errno;
 }
@@ -100,7 +104,7 @@ static int look(struct gyre__poller *poller, const struct sets *sets)
         struct pollfd *asked = &poller->fds[i];
         asked->revents = 0;
         if (sets == NULL || FD_ISSET(asked->fd, &sets->readers) ||
-            FD_ISSET(asked->fd, &sets->writers))
+            FD_ISSET(asked->fd, &sets->writers) || FD_ISSET(asked->fd, &sets->urgent))
             places[count++] = i;
         if (count < LOOK_MAX && i + 1 < poller->count)
             continue;
@@ -162,6 +166,7 @@ static const struct gyre__readiness readiness = {
 const struct gyre__backend gyre__backend_select = {
     .name = "select",
     .capabilities = 0,
+    .events = GYRE_PRI,
     .probe = probe,
     .readiness = &readiness,
     .operations = &gyre__operations_ready,

@@ -16,6 +16,8 @@
 
 _Static_assert((uint32_t)GYRE_READ == (uint32_t)POLLIN, "event bits are poll's");
 _Static_assert((uint32_t)GYRE_WRITE == (uint32_t)POLLOUT, "event bits are poll's");
+_Static_assert((uint32_t)GYRE_PRI == (uint32_t)POLLPRI, "event bits are poll's");
+_Static_assert((uint32_t)GYRE_RDHUP == (uint32_t)POLLRDHUP, "event bits are poll's");
 _Static_assert((uint32_t)GYRE_ERROR == (uint32_t)(POLLERR | POLLHUP), "event bits are poll's");
 
 enum {

@@ -39,7 +39,7 @@
 #include "parts.h"
 
 enum {
-    GYRE__WATCHED_EVENTS = GYRE_READ | GYRE_WRITE | GYRE_ERROR
+    GYRE__WATCHED_EVENTS = GYRE_READ | GYRE_WRITE | GYRE_ERROR | GYRE_PRI | GYRE_RDHUP
 };
 
 struct gyre__watched;

@@ -33,16 +33,14 @@ struct gyre__event {
 };
 
 enum gyre__capability {
-    GYRE__CAP_EDGE = 1, /* add takes GYRE__EDGE */
     GYRE__CAP_EXCLUSIVE = 2, /* add takes GYRE__EXCLUSIVE */
     GYRE__CAP_FORGETS = 4 /* closing fd is enough, if nothing else keeps its file open: the poller
                            * has forgotten it then, whatever the number stands for next */
 };
 
-/* Bits that add takes beyond enum gyre_event, each with its capability. The values are epoll's. */
+/* A bit that add takes beyond the users', with its capability. The value is epoll's. */
 enum gyre__event_bit {
-    GYRE__EXCLUSIVE = 1 << 28, /* of several pollers, wake one; add only, never update */
-    GYRE__EDGE = 1u << 31
+    GYRE__EXCLUSIVE = 1 << 28 /* of several pollers, wake one; add only, never update */
 };
 
 struct gyre__readiness {
@@ -323,6 +321,7 @@ static inline void gyre__operation_stop(struct gyre__operation *operation)
 struct gyre__backend {
     const char *name;
     uint32_t capabilities;
+    uint32_t events; /* what add and update take beside READ, WRITE and ERROR: PRI, EDGE, ... */
 
     /* 0, or why this system cannot have it. */
     int (*probe)(void);

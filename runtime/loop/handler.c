@@ -53,6 +53,7 @@ static void forget(struct gyre__handlers *handlers, struct gyre__handler *entry)
 {
     renew(handlers, entry);
     entry->kind = GYRE__HANDLER_FREE;
+    entry->absent = false;
     entry->arg = NULL;
     entry->events = 0;
     struct gyre_context *context = entry->context;
@@ -67,7 +68,8 @@ static int update(struct gyre_loop *loop, int fd, const struct gyre__handler *en
     const struct gyre__readiness *readiness = loop->backend->readiness;
     uint64_t datum = datum_of(fd, entry);
     int r = readiness->update(loop->poller, fd, events, datum);
-    if (r == -ENOENT && loop->handlers.torn != 0) /* it may be one that a rebuild could not add */
+    /* It may be one that a rebuild could not add, or left out. */
+    if (r == -ENOENT && (loop->handlers.torn != 0 || entry->absent))
         r = readiness->add(loop->poller, fd, events, datum);
     return r;
 }
@@ -81,7 +83,24 @@ static int check(struct gyre_loop *loop, int fd, uint32_t events, const char *fu
         return r;
     if (fd < 0)
         return -EINVAL;
-    return (events & ~(uint32_t)(GYRE_READ | GYRE_WRITE | GYRE_ERROR)) == 0 ? 0 : -ENOTSUP;
+    uint32_t known = GYRE_READ | GYRE_WRITE | GYRE_ERROR | loop->backend->events;
+    return (events & ~known) == 0 ? 0 : -ENOTSUP;
+}
+
+static bool is_users(const struct gyre__handler *entry)
+{
+    return entry->kind == GYRE__HANDLER_USER || entry->kind == GYRE__HANDLER_ONCE;
+}
+
+/* The poll set watches for `events` now. */
+static void arm(struct gyre__handlers *handlers, struct gyre__handler *entry, uint32_t events)
+{
+    bool once = (events & GYRE_ONESHOT) != 0;
+    entry->events = events;
+    entry->kind = once ? GYRE__HANDLER_ONCE : GYRE__HANDLER_USER;
+    entry->absent = false;
+    if (once)
+        entry->changed = handlers->polls; /* an event already fetched is not this arming's */
 }
 
 int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_handler_fn *fn,
@@ -113,8 +132,7 @@ int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_
     entry->fn.handler = fn;
     entry->arg = arg;
     entry->context = gyre__context_capture();
-    entry->events = events | GYRE_ERROR;
-    entry->kind = GYRE__HANDLER_USER;
+    arm(&loop->handlers, entry, events | GYRE_ERROR);
     gyre__context_drop(before);
     return 0;
 }
@@ -131,7 +149,7 @@ int gyre_loop_update_handler(struct gyre_loop *loop, int fd, uint32_t events)
         return -EBUSY;
     r = update(loop, fd, entry, events | GYRE_ERROR);
     if (r == 0)
-        entry->events = events | GYRE_ERROR;
+        arm(&loop->handlers, entry, events | GYRE_ERROR);
     return r;
 }
 
@@ -146,6 +164,8 @@ int gyre_loop_remove_handler(struct gyre_loop *loop, int fd)
     if (entry->kind == GYRE__HANDLER_CHANNEL)
         return -EBUSY;
     r = loop->backend->readiness->remove(loop->poller, fd);
+    if (r == -ENOENT && entry->absent)
+        r = 0; /* a rebuild left it out */
     forget(&loop->handlers, entry);
     return r;
 }
@@ -163,7 +183,7 @@ int gyre__host_claim(struct gyre__channel *channel, gyre__ready_fn *fn)
     if (entry->kind == GYRE__HANDLER_CHANNEL)
         return -EBUSY;
     uint32_t events = 0;
-    if (entry->kind == GYRE__HANDLER_USER) {
+    if (is_users(entry)) {
         /* Ours to take only if the kernel knows nothing of it: the handler's file was closed (T35).
          * */
         events = GYRE_ERROR;
@@ -178,6 +198,7 @@ int gyre__host_claim(struct gyre__channel *channel, gyre__ready_fn *fn)
     entry->fn.ready = fn;
     entry->arg = channel;
     entry->kind = GYRE__HANDLER_CHANNEL;
+    entry->absent = false;
     return 0;
 }
 
@@ -237,8 +258,10 @@ static void visit(struct gyre_loop *loop, visit_fn *fn)
 /* Registers an entry in a poll set that was emptied. */
 static void add_again(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
 {
-    if (entry->events == 0)
+    if (entry->events == 0) {
+        entry->absent = entry->kind == GYRE__HANDLER_ONCE;
         return;
+    }
     int r = loop->backend->readiness->add(loop->poller, fd, entry->events, datum_of(fd, entry));
     /* -EBADF: closed without being removed, nothing of it can come; -EEXIST: it was added before */
     if (r != 0 && r != -EBADF && r != -EEXIST)
@@ -302,14 +325,17 @@ GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop,
     gyre__loop_judge(loop, &failure);
 }
 
-/* Calls a handler in the context of its registration. It may remove itself, so that the call needs
- * a reference of its own. noinline: as drop. */
-GYRE_ON_LOOP __attribute__((noinline)) static void call_in_context(
-    struct gyre_loop *loop, const struct gyre__handler *entry, int fd, uint32_t events)
+/* Calls a handler in the context of its registration, and one that fires once. It may remove itself,
+ * so that the call needs a reference of its own. noinline: as drop. */
+GYRE_ON_LOOP __attribute__((noinline)) static void call_specially(struct gyre_loop *loop,
+                                                                  struct gyre__handler *entry,
+                                                                  int fd, uint32_t events)
 {
     struct gyre_context *context = gyre_context_acquire(entry->context);
     gyre_handler_fn *fn = entry->fn.handler;
     void *arg = entry->arg;
+    if (entry->kind != GYRE__HANDLER_USER && entry->changed != loop->handlers.polls)
+        entry->events = 0; /* the kernel has disarmed it */
     gyre__context_begin(context);
     int r = fn(loop, fd, events, arg);
     if (r != 0)
@@ -333,8 +359,8 @@ GYRE_ON_LOOP static inline bool deliver(struct gyre_loop *loop, struct gyre__eve
     }
     if (entry->kind == GYRE__HANDLER_CHANNEL) {
         entry->fn.ready(entry->arg, event.events);
-    } else if (entry->context != NULL) {
-        call_in_context(loop, entry, fd, event.events);
+    } else if (entry->kind != GYRE__HANDLER_USER || entry->context != NULL) {
+        call_specially(loop, entry, fd, event.events);
     } else {
         gyre_handler_fn *fn = entry->fn.handler;
         void *arg = entry->arg;
@@ -373,7 +399,7 @@ void gyre__handlers_abandon(struct gyre_loop *loop)
 
 static void close_fd(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
 {
-    if (entry->kind == GYRE__HANDLER_USER)
+    if (is_users(entry))
         loop->backend->descriptors->close(fd);
 }
 

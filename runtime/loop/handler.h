@@ -32,6 +32,7 @@ enum gyre__handler_limits {
 enum gyre__handler_kind {
     GYRE__HANDLER_FREE, /* nobody's */
     GYRE__HANDLER_USER, /* a handler's */
+    GYRE__HANDLER_ONCE, /* a handler's, of GYRE_ONESHOT; `events` is 0 once it was called */
     GYRE__HANDLER_CHANNEL /* operations' */
 };
 
@@ -46,7 +47,8 @@ struct gyre__handler {
     uint32_t generation;
     uint32_t changed; /* number of the poll after which the generation last changed */
     uint8_t kind;
-    uint8_t reserved[3];
+    bool absent; /* a rebuild left it out, since its one call was over */
+    uint8_t reserved[2];
 };
 
 struct gyre__handlers {

@@ -103,7 +103,7 @@ static int check_options(const struct gyre_loop_options *options)
 
 int gyre__loop_watch_waker(struct gyre_loop *loop)
 {
-    uint32_t edge = loop->waker_edge ? (uint32_t)GYRE__EDGE : 0;
+    uint32_t edge = loop->waker_edge ? GYRE_EDGE : 0;
     return loop->backend->readiness->add(loop->poller, loop->waker.read_fd, GYRE_READ | edge,
                                          GYRE__WAKER_DATUM);
 }
@@ -132,7 +132,7 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
     loop->waker.read_fd = -1;
     loop->forks = gyre__forks_now();
     loop->waker_edge =
-        kind->edge_each && options->wait == NULL && (backend->capabilities & GYRE__CAP_EDGE) != 0;
+        kind->edge_each && options->wait == NULL && (backend->events & GYRE_EDGE) != 0;
     gyre_task_init(&loop->control.task, NULL, NULL);
     loop->control.task.kind = GYRE__TASK_CONTROL;
     /* relaxed: only that no two get the same */
@@ -367,6 +367,11 @@ void *gyre_loop_user(const struct gyre_loop *loop)
 const char *gyre_loop_backend(const struct gyre_loop *loop)
 {
     return loop->backend->name;
+}
+
+uint32_t gyre_loop_capabilities(const struct gyre_loop *loop)
+{
+    return loop->backend->events;
 }
 
 const char *gyre_loop_waker(const struct gyre_loop *loop)

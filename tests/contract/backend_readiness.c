@@ -467,12 +467,12 @@ GYRE_TEST(backend_readiness, T115_closed_peer_of_a_tcp_socket_gives_the_same_bit
 
 GYRE_TEST(backend_readiness, edge_is_reported_once_each)
 {
-    if ((backend()->capabilities & GYRE__CAP_EDGE) == 0)
+    if ((backend()->events & GYRE_EDGE) == 0)
         cr_skip_test("this backend has no edges");
     int fds[2];
     make_pair(fds);
     struct gyre__poller *poller = make_poller();
-    add(poller, fds[0], GYRE_READ | GYRE__EDGE, 3);
+    add(poller, fds[0], GYRE_READ | GYRE_EDGE, 3);
     assert_quiet(poller);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(write(fds[1], "x", 1), 1);

@@ -46,14 +46,14 @@ GYRE_TEST(backend_waker, rings_until_drained)
 
 GYRE_TEST(backend_waker, undrained_one_makes_an_edge_each_time)
 {
-    if ((backend()->capabilities & GYRE__CAP_EDGE) == 0)
+    if ((backend()->events & GYRE_EDGE) == 0)
         cr_skip_test("this backend has no edges");
     if (!waker_kind()->edge_each)
         cr_skip_test("this waker is to be drained");
     struct gyre__waker waker;
     make_waker(&waker);
     struct gyre__poller *poller = make_poller();
-    add(poller, waker.read_fd, GYRE_READ | GYRE__EDGE, 12);
+    add(poller, waker.read_fd, GYRE_READ | GYRE_EDGE, 12);
     for (int i = 0; i < 5; i++) {
         waker_kind()->signal(&waker);
         assert_only(poller, 12, GYRE_READ);

@@ -171,15 +171,20 @@ GYRE_TEST(handlers, T20_further_bits_are_refused_and_change_nothing)
     int writer;
     int reader = make_readable(&writer);
     struct watch watch = {.scene = &scene, .name = "pipe", .fd = reader};
+    const uint32_t taken = gyre_loop_capabilities(scene.loop);
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if ((table[i] & taken) != 0)
+            continue; /* capabilities.c has these */
         cr_assert_eq(gyre_loop_add_handler(scene.loop, reader, table[i], watch_handler, &watch),
                      -ENOTSUP, "row %zu", i);
         cr_assert_eq(gyre_loop_remove_handler(scene.loop, reader), -ENOENT, "row %zu", i);
     }
     watch_fd(&watch, GYRE_READ);
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-        cr_assert_eq(gyre_loop_update_handler(scene.loop, reader, table[i]), -ENOTSUP, "row %zu",
-                     i);
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if ((table[i] & taken) == 0)
+            cr_assert_eq(gyre_loop_update_handler(scene.loop, reader, table[i]), -ENOTSUP,
+                         "row %zu", i);
+    }
     cr_assert_eq(scene_run_polls(&scene, 1), 0);
     cr_assert_str_eq(scene.text, "pipe:r");
     scene_close(&scene);

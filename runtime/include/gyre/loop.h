@@ -27,8 +27,17 @@ enum gyre_event {
     GYRE_NONE = 0,
     GYRE_READ = 0x1,
     GYRE_WRITE = 0x4,
-    GYRE_ERROR = 0x18 /* error or hang-up: always reported, asked for or not */
+    GYRE_ERROR = 0x18, /* error or hang-up: always reported, asked for or not */
+
+    /* What not every backend can (T20): gyre_loop_capabilities says which. */
+    GYRE_PRI = 0x2, /* urgent data */
+    GYRE_RDHUP = 0x2000, /* the peer sends no more */
+    GYRE_ONESHOT = 1 << 30 /* one call, then none, not even for an error, until update_handler */
 };
+
+/* With the others: a call when it becomes ready, not while it is. No enumerator: an int has not the
+ * bit. */
+#define GYRE_EDGE UINT32_C(0x80000000)
 
 /* What makes a new loop its creator's current one (T11). */
 enum gyre_make_current {
@@ -74,7 +83,7 @@ typedef void gyre_error_fn(struct gyre_loop *loop, const struct gyre_failure *fa
 
 struct gyre_loop_options {
     size_t size; /* of this struct */
-    const char *backend; /* "auto", "epoll", "poll", "select"; NULL: auto, which GYRE_BACKEND replaces */
+    const char *backend; /* "auto", "epoll", "poll", "select"; NULL: auto (GYRE_BACKEND) */
     const char *waker; /* "auto", "eventfd", "pipe"; NULL is auto, which GYRE_WAKER may replace */
     enum gyre_make_current make_current;
     uint32_t queue_max; /* callbacks accepted and not yet run, 0: without bound (T56) */
@@ -118,7 +127,8 @@ GYRE_API void gyre_loop_options_init(struct gyre_loop_options *options) GYRE_ANY
  * Errors:   -EINVAL: a size or value is out of range; -ENOENT: no such backend or waker; -ENOTSUP:
  *           this system lacks it; -EBUSY: make_current asked and the thread has a current loop;
  *           -EMFILE, -ENFILE, -ENOMEM. Nothing is left behind.
- * Limits:   two descriptors a loop with epoll, one with poll or select; one more if its waker is a pipe.
+ * Limits:   two descriptors a loop with epoll, one with poll or select; one more if its waker is a
+ *           pipe.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_create(const struct gyre_loop_options *options,
                                               struct gyre_loop **ret_loop) GYRE_ANY_THREAD;
@@ -272,12 +282,19 @@ GYRE_API const char *gyre_loop_backend(const struct gyre_loop *loop) GYRE_ANY_TH
 GYRE_API const char *gyre_loop_waker(const struct gyre_loop *loop) GYRE_ANY_THREAD;
 
 /*
+ * The bits that handlers' events may have beside GYRE_READ, GYRE_WRITE and GYRE_ERROR.
+ *
+ * Threads:  any.
+ */
+GYRE_API uint32_t gyre_loop_capabilities(const struct gyre_loop *loop) GYRE_ANY_THREAD;
+
+/*
  * Calls `fn` whenever `fd` is ready for `events`, level-triggered. GYRE_ERROR is always added.
  *
  * Threads:  the loop's.
  * Order:    handlers of one batch run in the order in which the system reported them.
  * Lifetime: the descriptor stays the caller's: remove the handler before closing it.
- * Errors:   -EINVAL: fd is negative or fn is NULL; -ENOTSUP: events has other bits; -EBADF: fd is
+ * Errors:   -EINVAL: fd is negative or fn is NULL; -ENOTSUP: events has bits beyond the loop's; -EBADF: fd is
  *           closed; -EPERM: not the owner, or fd cannot be polled; -EEXIST: fd has a handler, which
  *           stays as it was; -EBUSY: a stream or listener has fd; -ESHUTDOWN; -ENOMEM; -ENOSPC: the
  *           system's limit on registrations.
