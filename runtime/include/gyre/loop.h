@@ -294,7 +294,8 @@ GYRE_API uint32_t gyre_loop_capabilities(const struct gyre_loop *loop) GYRE_ANY_
  * Threads:  the loop's.
  * Order:    handlers of one batch run in the order in which the system reported them.
  * Lifetime: the descriptor stays the caller's: remove the handler before closing it.
- * Errors:   -EINVAL: fd is negative or fn is NULL; -ENOTSUP: events has bits beyond the loop's; -EBADF: fd is
+ * Errors:   -EINVAL: fd is negative or fn is NULL; -ENOTSUP: events has bits beyond the loop's;
+ *           -EBADF: fd is
  *           closed; -EPERM: not the owner, or fd cannot be polled; -EEXIST: fd has a handler, which
  *           stays as it was; -EBUSY: a stream or listener has fd; -ESHUTDOWN; -ENOMEM; -ENOSPC: the
  *           system's limit on registrations.
