@@ -102,12 +102,14 @@ static void log_failure(const struct gyre_failure *failure)
         [GYRE_FAILED_CALLBACK] = "callback",        [GYRE_FAILED_TIMER] = "timer",
         [GYRE_FAILED_HANDLER] = "handler",          [GYRE_FAILED_SIGNAL] = "signal's",
         [GYRE_FAILED_ACCEPT] = "listener's accept", [GYRE_FAILED_TEARDOWN] = "runtime's teardown",
+        [GYRE_FAILED_FUTURE] = "watched",
     };
     char symbol[128];
     const char *name = gyre_error_name(failure->error);
     const void *function = function_of(failure);
-    const char *what =
-        function != NULL ? gyre__port_symbol(function, symbol, sizeof(symbol)) : "function";
+    const char *what = failure->kind == GYRE_FAILED_FUTURE ? "future" : "function";
+    if (function != NULL)
+        what = gyre__port_symbol(function, symbol, sizeof(symbol));
     gyre__log(GYRE_LOG_ERROR, "%s %s failed (fd %d): %s (%d)", kinds[failure->kind], what,
               failure->fd, name != NULL ? name : "error", failure->error);
 }

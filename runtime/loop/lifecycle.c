@@ -230,7 +230,8 @@ static void cancel_all(struct gyre_loop *loop)
         while (loop->queue.head != NULL)
             gyre__loop_run_next(loop, -ECANCELED);
         cancel_timers(loop);
-    } while (loop->completions.head != NULL || loop->queue.head != NULL);
+    } while (gyre__waiters_cancel_one(loop) || loop->completions.head != NULL ||
+             loop->queue.head != NULL);
 }
 
 static void close_entered(struct gyre_loop *loop, unsigned flags)
@@ -242,6 +243,8 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
         gyre__inbox_close(loop);
         cancel_all(loop);
         (void)gyre_context_enter(before);
+    } else {
+        gyre__waiters_forget(loop);
     }
     gyre__signals_close(loop);
     gyre__inbox_deinit(loop);

@@ -114,13 +114,18 @@ GYRE_ON_LOOP static void call(struct gyre_loop *loop, const struct gyre__message
 GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
 {
     struct gyre__message message = {task->fn, task->arg, task->context};
+    struct gyre__waiter *waiter = NULL;
     if (task->kind < GYRE__TASK_EXEMPT)
         gyre__loop_return_room(loop, 1);
     if (task->kind == GYRE__TASK_NODE)
         gyre__node_give(&loop->nodes, task);
     else if (task->kind == GYRE__TASK_SIGNAL)
         gyre__signals_give(&loop->signals, task);
+    else if (task->kind == GYRE__TASK_WAITER)
+        waiter = gyre__waiter_leave(loop, task);
     call(loop, &message, status);
+    if (waiter != NULL)
+        gyre__waiter_end(waiter);
 }
 
 GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)

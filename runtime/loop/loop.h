@@ -17,6 +17,7 @@
 #include "loop/block.h"
 #include "loop/door.h"
 #include "loop/fork.h"
+#include "loop/future.h"
 #include "loop/handler.h"
 #include "loop/inbox.h"
 #include "loop/node.h"
@@ -96,6 +97,7 @@ struct gyre_loop {
 
     struct gyre__queue queue; /* [o] */
     struct gyre__timers timers; /* [o] */
+    struct gyre__waiters waiters; /* [o] */
     struct gyre__handlers handlers; /* [o] */
     struct gyre__blocks blocks; /* [o] */
     struct gyre__nodes nodes; /* [o] */

@@ -22,7 +22,7 @@ cc=${CC:-cc}
 
 for tool in spin "$cc"; do
     if ! command -v "$tool" >/dev/null; then
-        for model in door lane; do skip "$model: searched" "$tool is not installed"; done
+        for model in door future lane; do skip "$model: searched" "$tool is not installed"; done
         finish
     fi
 done
@@ -159,6 +159,16 @@ if [ "$long" = yes ]; then
     start search long-events "EVENTS=3 CLOSE=1 DRAIN=1"
 fi
 
+use future "RESOLVERS=1 CLOSE=1 SEQUENTIAL=0"
+start search close "RESOLVERS=2" \
+    claim_by_store list_first list_forgotten one_reference loop_not_held link_read_late \
+    refused_ended refused_kept
+start search open "CLOSE=0" \
+    chain_relaxed chain_not_renewed late_unreceived done_unacquired result_late take_relaxed \
+    take_by_store done_by_store done_first done_relaxed newest_first
+start miss sequential "SEQUENTIAL=1" "is a fault of memory order alone" \
+    chain_relaxed done_unacquired take_relaxed done_relaxed
+
 use lane "POSTS=3 OOMS=0 STOPS=0 WAKES=0 EVENTS=1 CLOSE=0 BUDGET=0 SEQUENTIAL=0"
 start search detour "OOMS=2 CLOSE=1" \
     detour_unlooked detour_flag_early detour_unknown abandoned_with_detours
@@ -205,6 +215,8 @@ every_fault_is_tried() {
 }
 model=door
 check "door: every seeded fault is tried" every_fault_is_tried 26
+model=future
+check "future: every seeded fault is tried" every_fault_is_tried 19
 model=lane
 check "lane: every seeded fault is tried" every_fault_is_tried 33
 finish

@@ -15,6 +15,7 @@
 #define GYRE_ERRORS(X)                                                                     \
     X(EACCES,        "the system does not allow it to this user")                          \
     X(EAGAIN,        "a limit is reached for now: nothing was queued, try later")          \
+    X(EALREADY,      "it has happened: a future is resolved once")                         \
     X(EBADF,         "the descriptor is not open")                                         \
     X(EBUSY,         "the object is in a state that excludes this call")                   \
     X(ECHILD,        "the loop is a parent process's")                                     \
@@ -25,6 +26,7 @@
     X(EADDRNOTAVAIL, "the address is not one of this machine, or does not resolve")        \
     X(EDEADLK,       "the call would wait for its own thread")                             \
     X(EEXIST,        "the descriptor is registered already")                               \
+    X(EINPROGRESS,   "the result is not there yet")                                        \
     X(EINVAL,        "an argument is out of its range")                                    \
     X(EMFILE,        "the process has no descriptor left")                                 \
     X(ENAMETOOLONG,  "the address or path is too long")                                    \

@@ -68,14 +68,15 @@ struct gyre_failure {
         GYRE_FAILED_HANDLER,
         GYRE_FAILED_SIGNAL, /* a watcher's function */
         GYRE_FAILED_ACCEPT, /* a listener's function, or what it was to be called for */
-        GYRE_FAILED_TEARDOWN /* a runtime's function */
+        GYRE_FAILED_TEARDOWN, /* a runtime's function */
+        GYRE_FAILED_FUTURE /* that is watched: it was resolved with the error */
     } kind;
     int error; /* negative errno */
     int fd; /* of a handler or listener, else -1 */
     gyre_fn *fn; /* of a callback or timer, else NULL */
     gyre_handler_fn *handler; /* of a handler, else NULL */
     gyre_signal_fn *signal; /* of a watcher, else NULL */
-    void *arg; /* the function's */
+    void *arg; /* the function's; of a future, the future */
 };
 
 /* Called on the loop's thread when a function has returned a negative result. */
@@ -151,7 +152,8 @@ GYRE_API struct gyre_loop *gyre_loop_acquire(struct gyre_loop *loop) GYRE_ANY_TH
 
 /*
  * Drops a reference; NULL is ignored. The last one closes an open loop, on the calling thread, and
- * frees it. Listeners and name lookups hold references too: close a loop that has any.
+ * frees it. Listeners, name lookups and functions that wait for a future hold references
+ * too: close a loop that has any.
  *
  * Threads:  any.
  */
@@ -191,10 +193,10 @@ GYRE_API int gyre_loop_stop(struct gyre_loop *loop) GYRE_ANY_THREAD;
 GYRE_API void gyre_loop_wake(struct gyre_loop *loop) GYRE_ANY_THREAD;
 
 /*
- * Closes the loop: posts are refused from now on; what was posted, the timers and the operations
- * end with -ECANCELED, once each, on the calling thread; handlers are removed, and their
- * descriptors closed with GYRE_CLOSE_ALL_FDS. The memory lives until the last release. A second
- * close is harmless.
+ * Closes the loop: posts are refused from now on; what was posted, the timers, the operations and
+ * what waits for futures end with -ECANCELED, once each, on the calling thread; handlers are
+ * removed, and their descriptors closed with GYRE_CLOSE_ALL_FDS. The memory lives until the last
+ * release. A second close is harmless.
  *
  * Threads:  the owner's; others may post meanwhile.
  * Errors:   -EBUSY: it is running; -EPERM: not the owner, or a loop of a runtime; -EINVAL: unknown
