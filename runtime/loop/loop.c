@@ -292,17 +292,21 @@ GYRE_ON_LOOP static int wait_and_dispatch(struct gyre_loop *loop, bool may_sleep
     return r != 0 ? r : loop->interrupted;
 }
 
-GYRE_ON_LOOP static int run_turns(struct gyre_loop *loop)
+int gyre__loop_turn_until_stopped(struct gyre_loop *loop, void *arg)
 {
     int r = 0;
+    (void)arg;
+    gyre__assert_on_loop();
     while (r == 0 && run_what_is_due(loop))
         r = wait_and_dispatch(loop, true);
     return r != 0 ? r : loop->interrupted;
 }
 
 /* Phases 5 and 6 of the turn that prepare has begun, then 1 to 4 of the next. */
-GYRE_ON_LOOP static int run_one_turn(struct gyre_loop *loop)
+static int run_one_turn(struct gyre_loop *loop, void *arg)
 {
+    (void)arg;
+    gyre__assert_on_loop();
     int r = wait_and_dispatch(loop, false);
     if (r != 0)
         return r;
@@ -341,9 +345,8 @@ static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
     gyre_loop_release(current);
 }
 
-typedef int turns_fn(struct gyre_loop *loop);
-
-GYRE_ON_LOOP static int visit_if_open(struct gyre_loop *loop, turns_fn *turns, int stopped)
+GYRE_ON_LOOP static int visit_if_open(struct gyre_loop *loop, gyre__turns_fn *turns, void *arg,
+                                      int stopped)
 {
     if (loop->closed)
         return -ESHUTDOWN;
@@ -361,13 +364,12 @@ GYRE_ON_LOOP static int visit_if_open(struct gyre_loop *loop, turns_fn *turns, i
     }
     struct gyre__visit visit;
     begin_visit(loop, &visit);
-    int r = turns(loop);
+    int r = turns(loop, arg);
     end_visit(loop, &visit);
     return r;
 }
 
-/* Has the caller be the owner while `turns` runs; `stopped` is the result if a stop came before. */
-static int enter_and_visit(struct gyre_loop *loop, turns_fn *turns, int stopped)
+int gyre__loop_visit(struct gyre_loop *loop, gyre__turns_fn *turns, void *arg, int stopped)
 {
     gyre__assert_on_loop();
     if (gyre__loop_is_inherited(loop))
@@ -375,7 +377,7 @@ static int enter_and_visit(struct gyre_loop *loop, turns_fn *turns, int stopped)
     if (!gyre__loop_enter(loop))
         return -EBUSY;
     (void)gyre_loop_acquire(loop); /* a callback may drop the last reference but this */
-    int r = visit_if_open(loop, turns, stopped);
+    int r = visit_if_open(loop, turns, arg, stopped);
     gyre__loop_close_if_destroyed(loop);
     gyre__inbox_leave(loop);
     gyre__loop_leave(loop);
@@ -385,7 +387,7 @@ static int enter_and_visit(struct gyre_loop *loop, turns_fn *turns, int stopped)
 
 int gyre__loop_run_managed(struct gyre_loop *loop)
 {
-    return enter_and_visit(loop, run_turns, 0);
+    return gyre__loop_visit(loop, gyre__loop_turn_until_stopped, NULL, 0);
 }
 
 int gyre_loop_run(struct gyre_loop *loop)
@@ -440,7 +442,7 @@ int gyre_loop_prepare(struct gyre_loop *loop, uint64_t *ret_wait_ns)
 
 int gyre_loop_run_once(struct gyre_loop *loop)
 {
-    return loop->managed ? -EPERM : enter_and_visit(loop, run_one_turn, GYRE_STOPPED);
+    return loop->managed ? -EPERM : gyre__loop_visit(loop, run_one_turn, NULL, GYRE_STOPPED);
 }
 
 /* ---- stop and wake: any thread, and signal handlers ------------------------------------------ */

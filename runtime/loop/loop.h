@@ -180,6 +180,15 @@ void gyre__loop_return_room(struct gyre_loop *loop, size_t count);
 int gyre__loop_post_claimed(struct gyre_loop *loop, struct gyre_task *task);
 int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task);
 
+/* Turns of a loop that is entered: what they end with is the run's result. */
+typedef int gyre__turns_fn(struct gyre_loop *loop, void *arg);
+
+/* Has the caller be the owner while `turns` runs; `stopped` is the result if a stop came before. */
+int gyre__loop_visit(struct gyre_loop *loop, gyre__turns_fn *turns, void *arg, int stopped);
+
+/* Turns until a stop, which is 0; arg is not used. */
+int gyre__loop_turn_until_stopped(struct gyre_loop *loop, void *arg);
+
 /* What a runtime calls in place of the public run, stop and close, which refuse its loops. */
 int gyre__loop_create_managed(const struct gyre_loop_options *options, struct gyre_loop **ret_loop);
 int gyre__loop_run_managed(struct gyre_loop *loop);

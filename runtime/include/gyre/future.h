@@ -21,6 +21,10 @@ struct gyre_future;
 /* Frees what a future holds: called by the last release, on whatever thread that is. */
 typedef void gyre_release_fn(void *value);
 
+/* What gyre_loop_run_sync runs: begins work that resolves `future`, now or later. A negative
+ * result ends it at once. */
+typedef int gyre_sync_fn(struct gyre_loop *loop, struct gyre_future *future, void *arg);
+
 /*
  * Makes a future. The caller holds its one reference.
  *
@@ -108,6 +112,27 @@ GYRE_API GYRE_MUST_CHECK int gyre_future_add_done(struct gyre_future *future,
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_watch_future(struct gyre_loop *loop,
                                                     struct gyre_future *future) GYRE_ON_LOOP;
+
+/*
+ * Runs the loop until the future that `fn` is given is resolved, and returns its result (T101). fn
+ * runs inside the loop, behind what is queued, in the caller's context.
+ *
+ * Who resolves the future later needs a reference of its own. After a timeout it may still do so,
+ * and nobody waits for it any more; if fn was not called by then, it will not be.
+ *
+ * Threads:  one at a time; that thread is the owner meanwhile. A loop of a runtime: -EPERM.
+ * Blocks:   until the end of the run: at most timeout_ns, and what is running then;
+ *           GYRE_NEVER: without limit.
+ * Lifetime: the caller's reference to the future ends with the call: a value that its last release
+ *           frees must be kept by another one. A NULL ret_value drops the value.
+ * Errors:   the negative result of fn, or what the future was resolved with; -ETIMEDOUT: it was not
+ *           in time (T102); -ECANCELED: something else ended the run (T103); GYRE_UNWIND: a
+ *           function asked for it; -EBUSY: the loop is running; -ESHUTDOWN: it has closed;
+ *           -EINVAL: fn is NULL; -ENOMEM; else what gyre_loop_run fails with.
+ */
+GYRE_API GYRE_MUST_CHECK int gyre_loop_run_sync(struct gyre_loop *loop, uint64_t timeout_ns,
+                                                gyre_sync_fn *fn, void *arg, void **ret_value)
+    GYRE_OFF_LOOP;
 
 GYRE_END_DECLS
 
