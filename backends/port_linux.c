@@ -131,6 +131,11 @@ static void unpark(_Atomic uint32_t *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
+static void unpark_one(_Atomic uint32_t *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 /* ---- the system ------------------------------------------------------------------------------ */
 
 static int cpus_allowed(struct gyre__cpus *ret_cpus)
@@ -166,6 +171,7 @@ const struct gyre__port gyre__port_linux = {
     .thread_join = gyre__posix_thread_join,
     .park = park,
     .unpark = unpark,
+    .unpark_one = unpark_one,
     .sigpipe_block = gyre__posix_sigpipe_block,
     .sigpipe_restore = gyre__posix_sigpipe_restore,
     .cpus_allowed = cpus_allowed,

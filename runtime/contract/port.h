@@ -57,6 +57,9 @@ struct gyre__port {
     void (*park)(_Atomic uint32_t *word, uint32_t expected);
     void (*unpark)(_Atomic uint32_t *word);
 
+    /* The same, of one sleeper. */
+    void (*unpark_one)(_Atomic uint32_t *word);
+
     /*
      * Blocks SIGPIPE for the calling thread. *ret_token is for sigpipe_restore, which consumes one
      * that became pending in between and puts the mask back.

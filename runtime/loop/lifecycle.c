@@ -230,8 +230,8 @@ static void cancel_all(struct gyre_loop *loop)
         while (loop->queue.head != NULL)
             gyre__loop_run_next(loop, -ECANCELED);
         cancel_timers(loop);
-    } while (gyre__waiters_cancel_one(loop) || loop->completions.head != NULL ||
-             loop->queue.head != NULL);
+    } while (gyre__waiters_cancel_one(loop) || gyre__works_cancel_one(loop) ||
+             loop->completions.head != NULL || loop->queue.head != NULL);
 }
 
 static void close_entered(struct gyre_loop *loop, unsigned flags)
@@ -241,14 +241,17 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
     if (!gyre__loop_is_inherited(loop)) { /* else all of that is the parent's to end */
         struct gyre_context *before = gyre_context_enter(NULL);
         gyre__inbox_close(loop);
+        gyre__works_close(loop);
         cancel_all(loop);
         (void)gyre_context_enter(before);
     } else {
         gyre__waiters_forget(loop);
+        gyre__works_forget(loop);
     }
     gyre__signals_close(loop);
     gyre__inbox_deinit(loop);
     gyre__nodes_deinit(&loop->nodes);
+    gyre__works_deinit(&loop->works);
     gyre__handlers_deinit(loop, (flags & GYRE_CLOSE_ALL_FDS) != 0);
     gyre__timers_deinit(&loop->timers);
     gyre__blocks_deinit(&loop->blocks);

@@ -101,11 +101,11 @@ GYRE_ON_LOOP static void judge(struct gyre_loop *loop, enum gyre_failure_kind ki
 
 /* Calls a function in the context of its registration, whose reference it drops. */
 GYRE_ON_LOOP static void call(struct gyre_loop *loop, const struct gyre__message *message,
-                              int status)
+                              int status, bool cancelled)
 {
     gyre__context_begin(message->context);
     int r = message->fn(loop, status, message->arg);
-    if (r != 0 && status == 0) /* a cancelled one only releases: it has nothing to fail at */
+    if (r != 0 && !cancelled) /* a cancelled one only releases: it has nothing to fail at */
         judge(loop, GYRE_FAILED_CALLBACK, message->fn, message->arg, r);
     gyre__context_end();
     gyre__context_drop(message->context);
@@ -115,6 +115,7 @@ GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task
 {
     struct gyre__message message = {task->fn, task->arg, task->context};
     struct gyre__waiter *waiter = NULL;
+    bool cancelled = status != 0;
     if (task->kind < GYRE__TASK_EXEMPT)
         gyre__loop_return_room(loop, 1);
     if (task->kind == GYRE__TASK_NODE)
@@ -123,7 +124,9 @@ GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task
         gyre__signals_give(&loop->signals, task);
     else if (task->kind == GYRE__TASK_WAITER)
         waiter = gyre__waiter_leave(loop, task);
-    call(loop, &message, status);
+    else if (task->kind == GYRE__TASK_WORK)
+        status = gyre__work_arrive(loop, task, status);
+    call(loop, &message, status, cancelled);
     if (waiter != NULL)
         gyre__waiter_end(waiter);
 }
@@ -136,7 +139,7 @@ GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
         return;
     }
     gyre__loop_return_room(loop, 1);
-    call(loop, &message, status);
+    call(loop, &message, status, status != 0);
 }
 
 void gyre__loop_run_next(struct gyre_loop *loop, int status)

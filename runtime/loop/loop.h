@@ -16,6 +16,7 @@
 #include "contract/port.h"
 #include "loop/block.h"
 #include "loop/door.h"
+#include "loop/executor.h"
 #include "loop/fork.h"
 #include "loop/future.h"
 #include "loop/handler.h"
@@ -98,6 +99,7 @@ struct gyre_loop {
     struct gyre__queue queue; /* [o] */
     struct gyre__timers timers; /* [o] */
     struct gyre__waiters waiters; /* [o] */
+    struct gyre__works works; /* [o] */
     struct gyre__handlers handlers; /* [o] */
     struct gyre__blocks blocks; /* [o] */
     struct gyre__nodes nodes; /* [o] */

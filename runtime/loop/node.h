@@ -22,6 +22,7 @@ enum gyre__task_kind {
     GYRE__TASK_EXEMPT, /* the library's own, or a runtime's */
     GYRE__TASK_SIGNAL, /* a node of gyre__signals */
     GYRE__TASK_WAITER, /* in a struct gyre__waiter */
+    GYRE__TASK_WORK, /* in a struct gyre_work */
     GYRE__TASK_LANE, /* a lane's node: stands for the lane's messages */
     GYRE__TASK_CONTROL /* the loop's own, see struct gyre__control; never queued */
 };

@@ -108,7 +108,8 @@ int gyre__loop_post_claimed(struct gyre_loop *loop, struct gyre_task *task)
 
 int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task)
 {
-    task->kind = GYRE__TASK_EXEMPT;
+    if (task->kind == GYRE__TASK_USER) /* else it is of a kind that has no room either */
+        task->kind = GYRE__TASK_EXEMPT;
     return post_claimed(loop, &task, 1, 0);
 }
 

@@ -10,6 +10,7 @@
 #include <gyre/context.h>
 #include <gyre/embed.h>
 #include <gyre/error.h>
+#include <gyre/executor.h>
 #include <gyre/future.h>
 #include <gyre/listener.h>
 #include <gyre/loop.h>

@@ -152,8 +152,8 @@ GYRE_API struct gyre_loop *gyre_loop_acquire(struct gyre_loop *loop) GYRE_ANY_TH
 
 /*
  * Drops a reference; NULL is ignored. The last one closes an open loop, on the calling thread, and
- * frees it. Listeners, name lookups and functions that wait for a future hold references
- * too: close a loop that has any.
+ * frees it. Listeners, name lookups, functions that wait for a future and work of an
+ * executor hold references too: close a loop that has any.
  *
  * Threads:  any.
  */
