@@ -60,6 +60,15 @@ const struct bench_case bench_cases[] = {
         .counted = BENCH_COUNTS,
     },
     {
+        .name = "executor",
+        .question = "How long is the way to a worker thread and back, and what does it cost with "
+                    "64 under way?",
+        .works = {{"flight=1", 20000, 500}, {"flight=64", 500000, 20000}},
+        .peers = {"gyre", "raw", "libuv", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
+    {
         .name = "idle-memory",
         .question = "How many bytes of a proxy's own memory does a pair cost that does nothing?",
         .works = {{"pairs=5000", 5000, 5000}},
