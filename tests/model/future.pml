@@ -22,7 +22,7 @@
 
 /* adding */
 #define chain_relaxed 1 /* the CAS into the chain is relaxed: link_written, member_seen */
-#define chain_not_renewed 2 /* after a failed CAS the link stays the older head: ended_once, all_ended */
+#define chain_not_renewed 2 /* after a failed CAS the link stays: ended_once, all_ended */
 #define late_unreceived 3 /* who finds DONE queues its waiter at once: order_kept */
 #define done_unacquired 4 /* DONE is found without acquire: order_kept */
 /* resolving */
@@ -36,7 +36,7 @@
 #define newest_first 12 /* the chain is not reversed: order_kept */
 #define link_read_late 13 /* the link is read after the post: waiter_there */
 #define loop_not_held 14 /* the loop is rung after the post without a reference: loop_there */
-#define refused_ended 15 /* a waiter whose post is refused is ended by the resolver: ended_once, nothing_left */
+#define refused_ended 15 /* a resolver that is refused ends the waiter: ended_once, nothing_left */
 #define refused_kept 16 /* and its reference is not dropped: nothing_left */
 /* closing */
 #define list_first 17 /* the list is cancelled, then the door closed: ended_once, waiter_there */

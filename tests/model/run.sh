@@ -22,7 +22,9 @@ cc=${CC:-cc}
 
 for tool in spin "$cc"; do
     if ! command -v "$tool" >/dev/null; then
-        for model in door future lane; do skip "$model: searched" "$tool is not installed"; done
+        for model in door executor future lane work; do
+            skip "$model: searched" "$tool is not installed"
+        done
         finish
     fi
 done
@@ -159,6 +161,16 @@ if [ "$long" = yes ]; then
     start search long-events "EVENTS=3 CLOSE=1 DRAIN=1"
 fi
 
+use executor "PIECES=3 CLOSE=0 SEQUENTIAL=0"
+start search close "PIECES=2 CLOSE=1" close_forgets late_forgets close_wakes_one
+start search open "" \
+    wake_never chain_never waking_kept sleep_by_flag count_by_store park_unchecked unpark_first \
+    filled_relaxed fill_unchecked emptied_early unfilled_taken
+start miss sequential "SEQUENTIAL=1" "is a fault of memory order alone" filled_relaxed
+if [ "$long" = yes ]; then
+    start search long-close "CLOSE=1"
+fi
+
 use future "RESOLVERS=1 CLOSE=1 SEQUENTIAL=0"
 start search close "RESOLVERS=2" \
     claim_by_store list_first list_forgotten one_reference loop_not_held link_read_late \
@@ -194,6 +206,12 @@ if [ "$long" = yes ]; then
     start search long-stop-close "OOMS=2 STOPS=1 WAKES=1 CLOSE=1"
     start search long-stops "POSTS=2 OOMS=1 STOPS=2 WAKES=1 CLOSE=1 BUDGET=1"
 fi
+
+use work "SEQUENTIAL=0"
+start search close "" \
+    begin_by_store finish_by_store finish_relaxed leave_frees refused_done loop_not_held \
+    await_not withdraw_not cancel_by_store refused_kept awaited_kept
+start miss sequential "SEQUENTIAL=1" "is a fault of memory order alone" finish_relaxed
 wait
 
 for name in $names; do
@@ -215,8 +233,12 @@ every_fault_is_tried() {
 }
 model=door
 check "door: every seeded fault is tried" every_fault_is_tried 26
+model=executor
+check "executor: every seeded fault is tried" every_fault_is_tried 14
 model=future
 check "future: every seeded fault is tried" every_fault_is_tried 19
 model=lane
 check "lane: every seeded fault is tried" every_fault_is_tried 33
+model=work
+check "work: every seeded fault is tried" every_fault_is_tried 11
 finish
