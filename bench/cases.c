@@ -69,6 +69,38 @@ const struct bench_case bench_cases[] = {
         .counted = BENCH_COUNTS,
     },
     {
+        .name = "timer-add",
+        .question = "What does it cost to arm a timer, for a time in the next minute?",
+        .works = {{"timers=10000", 4000000, 500000}, {"timers=1000000", 4000000, 1000000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = 0, /* each round begins with work that is not measured */
+    },
+    {
+        .name = "timer-rearm",
+        .question = "And to arm one of many armed timers anew, for later than it was?",
+        .works = {{"timers=10000", 4000000, 500000}, {"timers=1000000", 2000000, 1000000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = 0, /* each round begins with work that is not measured */
+    },
+    {
+        .name = "timer-cancel",
+        .question = "And to stop one of many?",
+        .works = {{"timers=10000", 4000000, 500000}, {"timers=1000000", 2000000, 1000000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = 0, /* each round begins with work that is not measured */
+    },
+    {
+        .name = "timer-fire",
+        .question = "What does a timer cost that fires, if 30 s of timers are due at once?",
+        .works = {{"timers=10000", 2000000, 200000}, {"timers=1000000", 1000000, 1000000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = 0, /* each round begins with work that is not measured */
+    },
+    {
         .name = "idle-memory",
         .question = "How many bytes of a proxy's own memory does a pair cost that does nothing?",
         .works = {{"pairs=5000", 5000, 5000}},
