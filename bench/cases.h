@@ -42,7 +42,8 @@ extern const struct bench_metric_text bench_metric_texts[BENCH_METRICS];
 struct bench_work {
     const char *params; /* name=value, separated by spaces; "" if there are none */
     uint64_t ops; /* the slowest peer should take about a second */
-    uint64_t quick_ops; /* and with --quick, 50 ms; counts are taken with a tenth and a fifth */
+    uint64_t quick_ops; /* and with --quick, 50 ms, 0: it is left out then; counts are taken with a
+                         * tenth and a fifth */
 };
 
 struct bench_case {

@@ -74,6 +74,8 @@ static void run_cases(const struct options *options, struct report *report)
         if (!options_include(&options->cases, entry->name))
             continue;
         for (const struct bench_work *work = entry->works; work->params != NULL; work++) {
+            if (options->quick && work->quick_ops == 0)
+                continue;
             rounds_run(options, directory, counted, entry, work, &rounds);
             report_add(report, &rounds);
         }
