@@ -19,7 +19,7 @@ enum timers_case {
 #define SECOND_NS UINT64_C(1000000000)
 #define SPAN_NS (60 * SECOND_NS)
 #define HALF_NS (SPAN_NS / 2)
-#define REST_NS (4 * SPAN_NS) /* more than was ever armed for */
+#define REST_NS (60 * SPAN_NS) /* more than was ever armed for */
 #define GUARD_NS SECOND_NS /* no deadline comes by the clock's own pace, while work is done */
 
 struct step {
@@ -71,7 +71,7 @@ static void prepare(void)
     for (unsigned i = 0; i < count; i++) {
         if (TIMERS_CASE == REARM) {
             steps[i].timer = (unsigned)draw(count);
-            latest[steps[i].timer] += 1 + draw(SECOND_NS);
+            latest[steps[i].timer] += 1 + draw(SPAN_NS);
         }
         steps[i].delay_ns = latest[steps[i].timer];
     }

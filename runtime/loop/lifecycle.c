@@ -53,7 +53,7 @@ void gyre__loop_leave(struct gyre_loop *loop)
         atomic_store_explicit(&loop->owner, GYRE__NOBODY, memory_order_release);
 }
 
-int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function)
+int gyre__loop_check_other(const struct gyre_loop *loop, const char *function)
 {
     /* relaxed: the caller's own serial is the only one that it must not miss */
     uint64_t owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
@@ -139,6 +139,7 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
     loop->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
     gyre__door_init(&loop->door);
     gyre__signals_init(&loop->signals);
+    gyre__timers_init(&loop->timers);
     atomic_init(&loop->owner, GYRE__NOBODY);
     atomic_init(&loop->references, 1);
     atomic_init(&loop->room, options->queue_max);

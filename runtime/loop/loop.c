@@ -62,7 +62,7 @@ static bool is_running(const struct gyre_loop *loop)
 
 static void gather(struct gyre_loop *loop)
 {
-    if (loop->timers.root != NULL)
+    if (gyre__timers_any(&loop->timers))
         gyre__timers_gather(&loop->timers, gyre_loop_now_ns(loop));
 }
 

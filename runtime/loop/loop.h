@@ -141,7 +141,13 @@ static inline bool gyre__loop_is_mine(const struct gyre_loop *loop)
 
 /* 0 if the caller may act as the owner of `loop`; -ECHILD if it is a parent process's; else -EPERM,
  * and a log line that names `function` and both threads. */
-int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function);
+int gyre__loop_check_other(const struct gyre_loop *loop, const char *function);
+static inline int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function)
+{
+    if (gyre__loop_is_mine(loop) && !gyre__loop_is_inherited(loop))
+        return 0;
+    return gyre__loop_check_other(loop, function);
+}
 
 /* Tells clang's analysis that the caller acts as the owner: the first line of every callback. */
 static inline void gyre__assert_on_loop(void) GYRE_ASSERTS_ON_LOOP;

@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timer - the timers of a loop: a pairing heap of the timers themselves, and the list of those due.
+ * timer - the timers of a loop: those that come next in a heap, the others in a wheel, and the list
+ * of those due.
  *
- * What     The heap is ordered by a timer's key (deadline and order of arming). Arming an armed
- *          timer for later only notes the new deadline: its key is then stale, always too early,
- *          and is put right when it comes to the front. The due list holds what a turn has
- *          gathered.
- * Why      A heap in an array has to grow, so that arming could fail for memory; a wheel finds the
- *          next deadline by scanning and has to sort within a slot to fire in exact order. A
- *          pairing heap links a new timer in O(1), cuts one out in O(1) without children (idle
- *          timeouts have none), and pays O(log n), amortised, when one comes to the front.
+ * What     The wheel's base divides them: what is due before it is in the heap, in exact order; what
+ *          is due later is in the wheel, unsorted. When the heap is empty the wheel's first slot
+ *          goes into it, and base moves behind that slot. The due list holds what a turn has
+ *          gathered. An armed timer that is armed for later stays where it is, with a new deadline
+ *          and order, and is put right when it comes up there.
+ * Why      A heap alone fires in order, but pays a search with cache misses for each of very many
+ *          timers, most of which are stopped before they come near. A wheel alone has no order
+ *          within a slot, and no next deadline without a search. docs/decisions/0006.
+ * Base     It runs ahead of the clock, to the next deadline there is. So timers that are then armed
+ *          for earlier go into the heap. When these were an eighth of all, the wheel is turned
+ *          back to the first of them, which moves all: eight moves for each, amortised. A loop
+ *          with few timers has them in the heap.
  *
- *            root ---child---> a --next--> b --next--> c       each the root of its own heap
- *                 <---prev---  <--prev---  <--prev---          the first's prev is the parent
+ *          clock        base
+ *            v            v
+ *            |  the heap  |  the wheel  ...
  *
- * States   IDLE --start--> HEAPED --gather--> DUE --run--> IDLE    stop: any -> IDLE
- *                          HEAPED <--start--- DUE                  (armed again before it ran)
+ * States   IDLE --start--> NEAR or FAR --gather--> DUE --run--> IDLE      stop: any -> IDLE
+ *                          FAR --its slot comes up--> NEAR, or DUE at once
+ *                          NEAR <--start--- DUE                   (armed again before it ran)
  * Handles  gyre_loop_call_at's timers live in chunks of slots; a handle is slot and generation, and
  *          the generation is never used twice. A chunk without a live timer is freed, one is kept
  *          in reserve.
@@ -25,13 +32,19 @@
 
 #include <gyre/timer.h>
 
+#include "loop/timer_heap.h"
+#include "loop/timer_wheel.h"
+
 enum gyre__timer_state {
     GYRE__TIMER_IDLE, /* the user's: not armed, or it has fired */
-    GYRE__TIMER_HEAPED, /* armed */
+    GYRE__TIMER_NEAR, /* armed, and in the heap */
+    GYRE__TIMER_FAR, /* armed, and in the wheel */
     GYRE__TIMER_DUE /* armed, and gathered to run in this turn */
 };
 
 enum gyre__timer_limits {
+    GYRE__TIMERS_NEAR = 64, /* timers put into the heap before the wheel is turned back */
+    GYRE__TIMERS_NEAR_SHARE = 8, /* and one more for so many timers that this moves */
     GYRE__CALLS_CHUNK = 64, /* slots of a chunk: some 8 KiB */
     GYRE__CALLS_MAX = 1 << 24 /* pending calls: a handle has 24 bits for the slot */
 };
@@ -49,11 +62,13 @@ struct gyre__calls {
 };
 
 struct gyre__timers {
-    struct gyre_timer *root;
-    struct gyre_timer *due; /* first to run */
-    struct gyre_timer *due_last;
     uint64_t order; /* of the arming made last */
-    uint64_t armed; /* timers in the heap and the due list */
+    uint64_t armed; /* timers in heap, wheel and due list */
+    struct gyre__timer_heap near; /* due before the wheel's base */
+    uint64_t near_added; /* timers put into it since it was empty, but for those of slots */
+    struct gyre_timer *due; /* first to run */
+    struct gyre_timer **due_end; /* where the next one is put */
+    struct gyre__timer_wheel far;
     struct gyre__calls calls;
 };
 
@@ -64,7 +79,15 @@ struct gyre__timer_call {
     struct gyre_context *context; /* with the timer's reference */
 };
 
-/* The earliest deadline, GYRE_NEVER if there is none. Moves stale keys until the front is true. */
+void gyre__timers_init(struct gyre__timers *timers);
+
+/* Whether any is armed that was not gathered. */
+static inline bool gyre__timers_any(const struct gyre__timers *timers)
+{
+    return timers->near.root != NULL || timers->far.count != 0;
+}
+
+/* The earliest deadline of those that were not gathered, GYRE_NEVER if there is none. */
 uint64_t gyre__timers_next(struct gyre__timers *timers);
 
 /* Moves all timers with a deadline up to `now_ns` to the due list, in firing order. */
@@ -84,7 +107,11 @@ void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer);
 /* Frees the slots; no timer may be armed. */
 void gyre__timers_deinit(struct gyre__timers *timers);
 
-/* Whether heap, keys and links are as they should be: for tests. */
+/* Calls `visit` for each armed timer until it says false; false then, or without memory to walk: for
+ * dumps. */
+bool gyre__timers_walk(const struct gyre__timers *timers, gyre__timer_visit_fn *visit, void *arg);
+
+/* Whether heap, wheel, due list and counts are as they should be: for tests. */
 bool gyre__timers_valid(const struct gyre__timers *timers);
 
 /* The slots: see call.c. */

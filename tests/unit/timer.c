@@ -12,10 +12,11 @@
 #include "harness/gyre_test.h"
 
 enum {
-    TIMERS = 64, /* few, so that deadlines meet and all states are frequent */
+    FEW = 40, /* so that deadlines meet, all states are frequent, and the heap has them all */
+    TIMERS = 400, /* enough that most are in the wheel */
     OPERATIONS = 1000000,
-    CHECK_ALWAYS = 50000, /* operations after each of which the structure is walked */
-    CHECK_EVERY = 16 /* and thereafter */
+    CHECK_ALWAYS = 20000, /* operations after each of which the structure is walked */
+    CHECK_EVERY = 64 /* and thereafter */
 };
 
 static int never_called(struct gyre_loop *loop, int status, void *arg)
@@ -38,6 +39,8 @@ struct model {
 };
 
 struct pair {
+    unsigned count; /* of timers in use */
+    bool spread; /* deadlines of all sizes, not of some nanoseconds */
     struct gyre__timers timers;
     struct gyre_timer all[TIMERS];
     struct model model;
@@ -69,7 +72,7 @@ static void start(struct pair *pair, int timer, uint64_t deadline_ns)
     model_leave_due(model, timer);
     model->deadline_ns[timer] = deadline_ns;
     model->order[timer] = ++model->orders;
-    model->state[timer] = GYRE__TIMER_HEAPED;
+    model->state[timer] = GYRE__TIMER_NEAR;
     gyre__timers_start(&pair->timers, &pair->all[timer], deadline_ns);
 }
 
@@ -85,7 +88,7 @@ static int model_first(const struct model *model)
 {
     int first = -1;
     for (int i = 0; i < TIMERS; i++) {
-        if (model->state[i] != GYRE__TIMER_HEAPED)
+        if (model->state[i] != GYRE__TIMER_NEAR)
             continue;
         if (first < 0 || model->deadline_ns[i] < model->deadline_ns[first] ||
             (model->deadline_ns[i] == model->deadline_ns[first] &&
@@ -129,28 +132,37 @@ static bool is_next_right(struct pair *pair)
 static bool are_states_right(const struct pair *pair)
 {
     for (int i = 0; i < TIMERS; i++) {
-        if (pair->all[i].state != pair->model.state[i])
+        enum gyre__timer_state state = pair->all[i].state;
+        if ((state == GYRE__TIMER_FAR ? GYRE__TIMER_NEAR : state) != pair->model.state[i])
             return false;
     }
     return true;
 }
 
+/* A few nanoseconds, or up to some times 2^20 ns (a slot of the wheel), 2^28, ... */
+static uint64_t draw_span(struct pair *pair, uint64_t below)
+{
+    static const unsigned bits[] = {0, 0, 18, 20, 20, 24, 28, 32, 36, 44, 52};
+    unsigned size = pair->spread ? bits[draw(pair, sizeof(bits) / sizeof(bits[0]))] : 0;
+    return (draw(pair, below) << size) + (size > 0 ? draw(pair, 2) : 0);
+}
+
 /* One operation of those that a loop and its user make. */
 static bool operate(struct pair *pair)
 {
-    int timer = (int)draw(pair, TIMERS);
+    int timer = (int)draw(pair, pair->count);
     switch (draw(pair, 10)) {
     case 0:
     case 1:
     case 2: /* near deadlines, of which many are equal */
-        start(pair, timer, pair->now_ns + draw(pair, 20));
+        start(pair, timer, pair->now_ns + draw_span(pair, 20));
         return true;
     case 3: /* in the past */
         start(pair, timer, pair->now_ns - draw(pair, pair->now_ns + 1) % 50);
         return true;
     case 4: /* an idle timeout: a bit later than it was, at last never */
-        if (pair->model.deadline_ns[timer] <= GYRE_NEVER - 2)
-            start(pair, timer, pair->model.deadline_ns[timer] + draw(pair, 3));
+        if (pair->model.deadline_ns[timer] <= GYRE_NEVER >> 1)
+            start(pair, timer, pair->model.deadline_ns[timer] + draw_span(pair, 3));
         return true;
     case 5: /* far away, at last the farthest */
         start(pair, timer, GYRE_NEVER - 1 - draw(pair, 3));
@@ -159,7 +171,7 @@ static bool operate(struct pair *pair)
         stop(pair, timer);
         return true;
     case 7:
-        pair->now_ns += draw(pair, 10);
+        pair->now_ns += draw_span(pair, 10) >> draw(pair, 2) * 8;
         gather(pair);
         return true;
     case 8:
@@ -179,18 +191,20 @@ static uint64_t seed_of_run(void)
     return seed;
 }
 
-static void pair_init(struct pair *pair, uint64_t seed)
+static void pair_init(struct pair *pair, uint64_t seed, bool spread)
 {
-    *pair = (struct pair){.now_ns = 1000, .random = seed * 2 + 1};
+    *pair = (struct pair){.now_ns = 1000, .random = seed * 2 + 1, .spread = spread};
+    pair->count = spread ? TIMERS : FEW;
+    gyre__timers_init(&pair->timers);
     for (int i = 0; i < TIMERS; i++)
         gyre_timer_init(&pair->all[i], NULL, never_called, &pair->all[i]);
 }
 
-GYRE_TEST(timer, a_million_operations_agree_with_a_plain_list)
+static void agree_with_a_plain_list(bool spread)
 {
     static struct pair pair;
     uint64_t seed = seed_of_run();
-    pair_init(&pair, seed);
+    pair_init(&pair, seed, spread);
     for (unsigned i = 0; i < OPERATIONS; i++) {
         cr_assert(operate(&pair), "operation %u, seed %llu", i, (unsigned long long)seed);
         if (i < CHECK_ALWAYS || i % CHECK_EVERY == 0)
@@ -204,18 +218,28 @@ GYRE_TEST(timer, a_million_operations_agree_with_a_plain_list)
         cr_assert(take_due(&pair), "at the end, seed %llu", (unsigned long long)seed);
     unsigned never = 0;
     for (int i = 0; i < TIMERS; i++)
-        never += pair.model.state[i] == GYRE__TIMER_HEAPED;
+        never += pair.model.state[i] == GYRE__TIMER_NEAR;
     cr_assert_eq(pair.timers.armed, never);
     cr_assert_eq(gyre__timers_next(&pair.timers), GYRE_NEVER);
+}
+
+GYRE_TEST(timer, a_million_operations_on_few_agree_with_a_plain_list)
+{
+    agree_with_a_plain_list(false);
+}
+
+GYRE_TEST(timer, a_million_operations_on_many_agree_with_a_plain_list)
+{
+    agree_with_a_plain_list(true);
 }
 
 GYRE_TEST(timer, take_any_empties_everything)
 {
     static struct pair pair;
     struct gyre__timer_call call;
-    pair_init(&pair, 4711);
+    pair_init(&pair, 4711, true);
     for (int i = 0; i < TIMERS; i++)
-        start(&pair, i, pair.now_ns + draw(&pair, 20));
+        start(&pair, i, pair.now_ns + draw_span(&pair, 20));
     pair.now_ns += 10;
     gather(&pair);
     unsigned due = pair.model.due_count;
@@ -240,7 +264,7 @@ struct three {
 
 static void three_init(struct three *three)
 {
-    *three = (struct three){.timers = {.root = NULL}};
+    gyre__timers_init(&three->timers);
     gyre_timer_init(&three->a, NULL, never_called, &three->a);
     gyre_timer_init(&three->b, NULL, never_called, &three->b);
     gyre_timer_init(&three->c, NULL, never_called, &three->c);
@@ -255,7 +279,7 @@ GYRE_TEST(timer, arming_again_for_later_leaves_the_key_and_touches_nothing_else)
     three_init(&three);
     struct three before = three;
     gyre__timers_start(&three.timers, &three.a, 25);
-    cr_assert_eq(three.timers.root, &three.a, "it is still in front");
+    cr_assert_eq(three.timers.near.root, &three.a, "it is still in front");
     cr_assert_eq(three.a.key_ns, 10);
     cr_assert_eq(three.a.deadline_ns, 25);
     cr_assert_eq(three.a.child, before.a.child);
@@ -272,7 +296,7 @@ GYRE_TEST(timer, stale_key_is_put_right_when_it_comes_to_the_front)
     gyre__timers_start(&three.timers, &three.a, 25);
     gyre__timers_start(&three.timers, &three.b, 40);
     cr_assert_eq(gyre__timers_next(&three.timers), 25);
-    cr_assert_eq(three.timers.root, &three.a);
+    cr_assert_eq(three.timers.near.root, &three.a);
     cr_assert_eq(three.a.key_ns, 25);
     cr_assert_eq(three.b.key_ns, 40, "it stood before 25");
     cr_assert(gyre__timers_valid(&three.timers));
@@ -331,7 +355,7 @@ GYRE_TEST(timer, due_timer_can_be_armed_again_or_stopped)
     cr_assert_eq(three.b.state, GYRE__TIMER_DUE);
     gyre__timers_start(&three.timers, &three.b, 30); /* the same deadline, and yet anew */
     gyre__timers_stop(&three.timers, &three.a);
-    cr_assert_eq(three.b.state, GYRE__TIMER_HEAPED);
+    cr_assert_eq(three.b.state, GYRE__TIMER_NEAR);
     cr_assert_eq(three.a.state, GYRE__TIMER_IDLE);
     cr_assert_eq(three.timers.armed, 2);
     cr_assert(gyre__timers_valid(&three.timers));
@@ -357,7 +381,7 @@ GYRE_TEST(timer, every_place_of_the_due_list_can_be_left)
                 cr_assert(gyre__timers_take_due(&three.timers, &call) && call.arg == order[i]);
         }
         cr_assert_not(gyre__timers_take_due(&three.timers, &call));
-        cr_assert_null(three.timers.due_last);
+        cr_assert_eq(three.timers.due_end, &three.timers.due);
     }
 }
 
@@ -391,7 +415,7 @@ GYRE_TEST(timer, validity_check_finds_what_is_broken)
     three.a.deadline_ns = 2000;
     cr_assert_not(gyre__timers_valid(&three.timers), "a parent behind its child");
     three_init(&three);
-    three.timers.root->child->prev = NULL;
+    three.timers.near.root->child->link = &three.timers.near.root;
     cr_assert_not(gyre__timers_valid(&three.timers), "a link back");
     three_init(&three);
     three.c.state = GYRE__TIMER_DUE;

@@ -8,7 +8,8 @@
  * Order     Timers fire by deadline, and those of one deadline in the order in which they were
  *           armed. A timer that is armed again takes a new place in that order.
  * Cost      Arming an armed timer for later is O(1) and touches no other timer: the case of idle
- *           timeouts. Arming and stopping are O(1), firing is O(log n), amortised.
+ *           timeouts. Arming and stopping are O(1), firing is O(log n) of those due soon,
+ *           amortised.
  */
 #ifndef GYRE_TIMER_H
 #define GYRE_TIMER_H
@@ -17,23 +18,28 @@
 
 GYRE_BEGIN_DECLS
 
-/* The members are the library's; initialise with gyre_timer_init. */
+/*
+ * The members are the library's; initialise with gyre_timer_init. The first line of the cache has all
+ * that arming for later and stopping touch: give the timer an address that 64 divides if you have
+ * very many.
+ */
 struct gyre_timer {
     struct gyre_loop *loop;
-    gyre_fn *fn;
-    void *arg;
     struct gyre_context *context;
     uint64_t deadline_ns;
     uint64_t order;
-    uint64_t key_ns;
-    uint64_t key_order;
-    struct gyre_timer *child;
     struct gyre_timer *next;
-    struct gyre_timer *prev;
-    uint64_t handle;
+    struct gyre_timer **link;
+    const void *ahead;
     uint32_t state;
     uint32_t reserved;
-    void *spare;
+
+    gyre_fn *fn;
+    void *arg;
+    uint64_t handle;
+    struct gyre_timer *child;
+    uint64_t key_ns;
+    uint64_t key_order;
 };
 
 /*
