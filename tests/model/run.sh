@@ -22,7 +22,7 @@ cc=${CC:-cc}
 
 for tool in spin "$cc"; do
     if ! command -v "$tool" >/dev/null; then
-        for model in door executor future lane work; do
+        for model in door executor future lane signal work; do
             skip "$model: searched" "$tool is not installed"
         done
         finish
@@ -207,6 +207,27 @@ if [ "$long" = yes ]; then
     start search long-stops "POSTS=2 OOMS=1 STOPS=2 WAKES=1 CLOSE=1 BUDGET=1"
 fi
 
+use signal "SIGNALS_1=1 SIGNALS_2=1 NODES=0 ADDS_1=1 ADDS_2=1 CLOSE=0 SEQUENTIAL=0"
+start search close "CLOSE=1" unpin_before_ring refused_stays_queued close_frees_first
+start search watch "" \
+    pin_omitted pin_by_add pin_relaxed unpin_relaxed unpin_silent queued_by_load \
+    queued_no_acquire queued_no_release cleared_late clear_no_acquire clear_no_release \
+    removed_unlooked active_first activate_relaxed remove_no_wait wait_relaxed awaited_never \
+    park_unchecked reuse_early lock_relaxed
+start search nodes "SIGNALS_1=0 SIGNALS_2=0 NODES=2 ADDS_1=0 ADDS_2=0 CLOSE=1" \
+    node_given_early give_relaxed take_relaxed
+start miss sequential "SEQUENTIAL=1 ADDS_2=0 CLOSE=1" "is a fault of memory order alone" \
+    pin_relaxed unpin_relaxed queued_no_acquire queued_no_release clear_no_acquire \
+    clear_no_release activate_relaxed wait_relaxed lock_relaxed
+start miss sequential-nodes \
+    "SEQUENTIAL=1 SIGNALS_1=0 SIGNALS_2=0 NODES=2 ADDS_1=0 ADDS_2=0 CLOSE=1" \
+    "is a fault of memory order alone" give_relaxed take_relaxed
+if [ "$long" = yes ]; then
+    start search long-signals "SIGNALS_1=2 CLOSE=1"
+    start search long-adds "ADDS_1=2 CLOSE=1"
+    start search long-nodes "NODES=1 CLOSE=1"
+fi
+
 use work "SEQUENTIAL=0"
 start search close "" \
     begin_by_store finish_by_store finish_relaxed leave_frees refused_done loop_not_held \
@@ -239,6 +260,8 @@ model=future
 check "future: every seeded fault is tried" every_fault_is_tried 19
 model=lane
 check "lane: every seeded fault is tried" every_fault_is_tried 33
+model=signal
+check "signal: every seeded fault is tried" every_fault_is_tried 26
 model=work
 check "work: every seeded fault is tried" every_fault_is_tried 11
 finish
