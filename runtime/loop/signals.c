@@ -67,13 +67,16 @@ static void post(struct gyre__watcher *watcher)
     if (gyre__loop_is_inherited(loop) ||
         atomic_exchange_explicit(&watcher->queued, true, memory_order_acq_rel))
         return;
-    if (gyre__door_post(&loop->door, &watcher->task, &watcher->task) == GYRE__DOOR_POSTED_WAKE)
+    int r = gyre__door_post(&loop->door, &watcher->task, &watcher->task);
+    if (r == GYRE__DOOR_POSTED_WAKE)
         gyre__loop_ring(loop);
+    if (r < 0) /* closed, and the task is not on its way. release: pairs with the exchange above */
+        atomic_store_explicit(&watcher->queued, false, memory_order_release);
 }
 
 static void on_signal(int signo)
 {
-    /* acquire: pairs with the release in make; the links are seen */
+    /* acquire: pairs with the release in publish; the links are seen */
     struct gyre__watcher *at = atomic_load_explicit(&watchers[signo], memory_order_acquire);
     for (; at != NULL; at = at->next) {
         if (!pin(at))
@@ -90,7 +93,7 @@ static int take_node(struct gyre__signals *signals)
     do {
         if (free == 0)
             return -EAGAIN;
-        /* acquire: pairs with the release in give; the owner has read the node */
+        /* acquire: pairs with the release in give_node; the owner has read the node */
     } while (!atomic_compare_exchange_weak_explicit(&signals->free, &free, free & (free - 1),
                                                     memory_order_acquire, memory_order_relaxed));
     return __builtin_ctzll(free);
@@ -98,6 +101,7 @@ static int take_node(struct gyre__signals *signals)
 
 static void give_node(struct gyre__signals *signals, int at)
 {
+    /* release: pairs with the acquire in take_node; we have done with the node */
     atomic_fetch_or_explicit(&signals->free, UINT64_C(1) << at, memory_order_release);
 }
 
@@ -260,16 +264,16 @@ static struct gyre__watcher **find(struct gyre_loop *loop, int signo)
 }
 
 /* Ends the watcher at `link`. */
-static void end(struct gyre__watcher **link, bool loop_closed)
+static void end(struct gyre_loop *loop, struct gyre__watcher **link)
 {
     struct gyre__watcher *watcher = *link;
     struct gyre_context *context = watcher->context;
     *link = watcher->next_of_loop;
     deactivate(watcher);
-    /* relaxed: nobody sets it any more, and what was set before was acquired by deactivate. A
-     * closed loop has met all that it had accepted: a flag that is still set is of a refused
-     * post. */
-    watcher->removed = !loop_closed && atomic_load_explicit(&watcher->queued, memory_order_relaxed);
+    /* relaxed: nobody sets it any more, and what was set before was acquired by deactivate. What
+     * is on its way to a parent's loop does not arrive in a child. */
+    watcher->removed = !gyre__loop_is_inherited(loop) &&
+                       atomic_load_explicit(&watcher->queued, memory_order_relaxed);
     release(watcher, watcher->removed);
     gyre__context_drop(context);
 }
@@ -305,14 +309,14 @@ int gyre_loop_remove_signal(struct gyre_loop *loop, int signo)
     struct gyre__watcher **link = find(loop, signo);
     if (*link == NULL)
         return -ENOENT;
-    end(link, false);
+    end(loop, link);
     return 0;
 }
 
 void gyre__signals_close(struct gyre_loop *loop)
 {
     while (loop->signals.watchers != NULL)
-        end(&loop->signals.watchers, true);
+        end(loop, &loop->signals.watchers);
 }
 
 void gyre__signals_after_fork(void)

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -374,6 +375,54 @@ static void T68_watcher_may_remove_itself_and_be_added_again(void)
     gyre_loop_destroy(loop);
 }
 
+static long blocks; /* of the library's that are in use */
+
+static void *allocate(size_t bytes, void *arg)
+{
+    (void)arg;
+    blocks++;
+    return malloc(bytes);
+}
+
+static void release(void *memory, size_t bytes, void *arg)
+{
+    (void)bytes;
+    (void)arg;
+    blocks--;
+    free(memory);
+}
+
+/* The loop's door has closed. */
+static int signal_then_remove(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    CHECK_EQ(status, -ECANCELED);
+    send(SIGUSR2);
+    CHECK_EQ(gyre_loop_remove_signal(loop, SIGUSR2), 0);
+    return 0;
+}
+
+/* The first case, since it sets the allocator. */
+static void T68_watcher_removed_in_a_close_is_used_again(void)
+{
+    struct gyre_allocator allocator = {.allocate = allocate, .release = release};
+    struct watch watch = {0};
+    long kept = 0;
+    uint64_t handle;
+    CHECK_EQ(gyre_set_allocator(&allocator), 0);
+    for (int i = 0; i < 3; i++) {
+        struct gyre_loop *loop = make_loop();
+        CHECK_EQ(gyre_loop_add_signal(loop, SIGUSR2, count_signal, &watch), 0);
+        /* No callback: a thread keeps its lane for a while. */
+        CHECK_EQ(gyre_loop_call_at(loop, UINT64_MAX, &handle, signal_then_remove, NULL), 0);
+        gyre_loop_destroy(loop);
+        if (i == 0)
+            kept = blocks; /* the watcher, for good */
+    }
+    CHECK_EQ(blocks, kept);
+    CHECK_EQ(watch.calls, 0);
+}
+
 static void T68_what_cannot_be_watched_is_refused(void)
 {
     static const int bad[] = {0,       -1,      128,    100000, SIGKILL,
@@ -430,6 +479,7 @@ static void T106_watcher_runs_in_its_context_and_fails_in_it(void)
 }
 
 static const struct plain_case cases[] = {
+    PLAIN_CASE(T68_watcher_removed_in_a_close_is_used_again), /* sets the allocator */
     PLAIN_CASE(T58_callback_of_a_signal_handler_runs_once),
     PLAIN_CASE(T58_nodes_that_are_used_up_are_eagain_and_come_back),
     PLAIN_CASE(T58_close_cancels_and_later_ones_are_refused),
