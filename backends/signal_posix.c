@@ -7,6 +7,7 @@
  *          is it while the handler has to stay though nobody watches: see below.
  * States   OFF --watch--> ON --unwatch--> OFF, the old disposition put back
  *                            --unwatch, somebody has installed another handler--> UNDER
+ *          OFF or UNDER, ours found installed --watch--> ON, in place
  *          UNDER --watch--> ON, at its old place if the other is still there, else installed anew
  *          UNDER is for good otherwise: the other may call us at any time, since it has chained to
  *          us, and we go on to hand the signal down.
@@ -88,7 +89,9 @@ int gyre__port_signal_watch(int signo, gyre__signal_fn *fn)
     struct sigaction now;
     if (sigaction(signo, NULL, &now) != 0)
         return -errno;
-    bool in_place = states[signo] == UNDER && is_function(&now);
+    /* Ours is found when somebody has saved it, and put it back too late; or in a child, if another
+     * thread was in here at the fork. To hand the signal down to ourselves would never end. */
+    bool in_place = is_ours(&now) || (states[signo] == UNDER && is_function(&now));
     /* Before it can be read, since ours is not installed; and only if it is another: a handler that
      * began before the last unwatch may still be reading. */
     if (!in_place && !is_same(&old[signo], &now))

@@ -439,6 +439,27 @@ static void T68_what_cannot_be_watched_is_refused(void)
     gyre_loop_destroy(loop);
 }
 
+static void T68_library_that_puts_our_handler_back_makes_no_ring(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct watch watch = {0};
+    struct sigaction found;
+    chained = 0;
+    CHECK(signal(SIGUSR2, count_chained) != SIG_ERR);
+    CHECK_EQ(gyre_loop_add_signal(loop, SIGUSR2, count_signal, &watch), 0);
+    CHECK_EQ(sigaction(SIGUSR2, NULL, &found), 0);
+    CHECK_EQ(gyre_loop_remove_signal(loop, SIGUSR2), 0);
+    CHECK_EQ(sigaction(SIGUSR2, &found, NULL), 0); /* whoever saved it restores it too late */
+    CHECK_EQ(gyre_loop_add_signal(loop, SIGUSR2, count_signal, &watch), 0);
+    send(SIGUSR2);
+    turn(loop, 2);
+    CHECK_EQ(watch.calls, 1);
+    CHECK_EQ(chained, 1);
+    gyre_loop_destroy(loop);
+    CHECK(is_installed(SIGUSR2, count_chained));
+    CHECK(signal(SIGUSR2, SIG_DFL) != SIG_ERR);
+}
+
 /* ---- failures and contexts ------------------------------------------------------------------- */
 
 static struct gyre_failure last_failure;
@@ -489,6 +510,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T68_several_loops_may_watch_one_signal),
     PLAIN_CASE(T68_handler_that_was_there_is_chained_and_put_back),
     PLAIN_CASE(T68_handler_that_was_installed_over_it_stays),
+    PLAIN_CASE(T68_library_that_puts_our_handler_back_makes_no_ring),
     PLAIN_CASE(T68_watcher_may_remove_itself_and_be_added_again),
     PLAIN_CASE(T68_what_cannot_be_watched_is_refused),
     PLAIN_CASE(T106_watcher_runs_in_its_context_and_fails_in_it),
