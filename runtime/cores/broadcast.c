@@ -146,6 +146,8 @@ int gyre_runtime_broadcast(struct gyre_runtime *runtime, gyre_fn *fn, void *arg,
                            void *done_arg)
 {
     unsigned loops = runtime->cores_made;
+    if (gyre__runtime_is_inherited(runtime))
+        return -ECHILD;
     struct broadcast *broadcast = gyre__port_allocate(size_of(loops));
     if (broadcast == NULL)
         return -ENOMEM;

@@ -54,6 +54,11 @@ static enum gyre__runtime_state read_state(const struct gyre_runtime *runtime)
     return atomic_load_explicit(&runtime->state, memory_order_acquire);
 }
 
+bool gyre__runtime_is_inherited(const struct gyre_runtime *runtime)
+{
+    return gyre__loop_is_inherited(runtime->cores[0].loop); /* there is one at least */
+}
+
 /* ---- counting down --------------------------------------------------------------------------- */
 
 /* True for the one call that reaches 0. */
@@ -147,7 +152,7 @@ static void post_teardowns(struct gyre_runtime *runtime)
 
 void gyre_runtime_stop(struct gyre_runtime *runtime)
 {
-    for (;;) {
+    while (!gyre__runtime_is_inherited(runtime)) {
         enum gyre__runtime_state state = read_state(runtime);
         switch (state) {
         case GYRE__RUNTIME_NEW:
@@ -232,8 +237,10 @@ static void run_core(void *arg)
     /* relaxed: who asks compares it with its own, and this thread sees its own store */
     atomic_store_explicit(&core->serial, gyre__thread_serial(), memory_order_relaxed);
     int r = gyre__loop_run_managed(core->loop);
-    while (r < 0)
+    while (r < 0 && !gyre__runtime_is_inherited(runtime))
         r = run_after_failure(core, r);
+    if (gyre__runtime_is_inherited(runtime))
+        return; /* a child, forked inside: the others do not exist here */
 
     if (count_down(&runtime->insiders))
         runtime->port->unpark(&runtime->insiders);
@@ -319,6 +326,8 @@ static void enter_failed(struct gyre_runtime *runtime)
 
 int gyre_runtime_start(struct gyre_runtime *runtime)
 {
+    if (gyre__runtime_is_inherited(runtime))
+        return -ECHILD;
     if (!change_state(runtime, GYRE__RUNTIME_NEW, GYRE__RUNTIME_STARTING) &&
         !change_state(runtime, GYRE__RUNTIME_NEW_STOPPED, GYRE__RUNTIME_STARTING_STOPPED))
         return -EBUSY;
@@ -346,6 +355,8 @@ int gyre_runtime_start(struct gyre_runtime *runtime)
 
 int gyre_runtime_join(struct gyre_runtime *runtime)
 {
+    if (gyre__runtime_is_inherited(runtime))
+        return -ECHILD;
     if (is_on_core(runtime))
         return -EDEADLK;
     switch (read_state(runtime)) {
@@ -373,6 +384,11 @@ void gyre_runtime_destroy(struct gyre_runtime *runtime)
         return;
     if (is_on_core(runtime)) {
         gyre__log(GYRE_LOG_ERROR, "gyre_runtime_destroy: called on one of its loops, and ignored");
+        return;
+    }
+    if (gyre__runtime_is_inherited(runtime)) {
+        close_loops(runtime);
+        release_runtime(runtime);
         return;
     }
     switch (read_state(runtime)) {

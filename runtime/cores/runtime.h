@@ -23,6 +23,9 @@
  * Lifetime  Loops exist from create to the last reference. Of the runtime itself there are two
  *           references at most: the user's, and one of the thread that posts the teardowns, since
  *           by its last post it lets the user's thread go on to destroy.
+ * Fork      In a child there are the loops and no threads, but for the one that has forked.
+ *           So nothing is posted and nobody is waited for: each call looks first whether it is in
+ *           a child. A core's thread that has forked ends there, and the process with it.
  * Threads              start  stop  join  destroy  broadcast  loop, loops, plan
  *           start        X     -     -      X         -              -
  *           stop         -     -     -      X         -              -        '-' safe together
@@ -83,5 +86,8 @@ struct gyre_runtime {
     _Atomic uint32_t insiders; /* [a] threads before the barrier; parked on by those at it */
     _Atomic int first_error; /* [a] of a loop's run, 0: none */
 };
+
+/* Whether the caller is in a child of the process that made it. */
+bool gyre__runtime_is_inherited(const struct gyre_runtime *runtime);
 
 #endif

@@ -94,6 +94,10 @@ static int post_own(struct gyre_loop *loop, struct gyre_task *const tasks[], siz
 static int post_claimed(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count,
                         size_t room)
 {
+    if (gyre__loop_is_inherited(loop)) {
+        gyre__loop_return_room(loop, room);
+        return -ECHILD;
+    }
     int r =
         gyre__loop_is_mine(loop) ? post_own(loop, tasks, count) : post_foreign(loop, tasks, count);
     if (r != 0)

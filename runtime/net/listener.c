@@ -178,6 +178,10 @@ static int check(struct gyre_loop *const loops[], unsigned count,
     if (count < 1 || count > GYRE_LOOPS_MAX || accept == NULL ||
         options->size != sizeof(*options) || options->accepts_max == 0)
         return -EINVAL;
+    for (unsigned i = 0; i < count; i++) {
+        if (gyre__loop_is_inherited(loops[i]))
+            return -ECHILD;
+    }
     for (unsigned i = 1; i < count; i++) {
         if (loops[i]->backend->descriptors != loops[0]->backend->descriptors)
             return -EINVAL; /* of different worlds */
@@ -236,9 +240,27 @@ int gyre_listener_address(const struct gyre_listener *listener, char *text, size
 
 /* ---- stop and close -------------------------------------------------------------------------- */
 
+/* In a child: closes its copies of the descriptors. The path, the sockets and what they are steered
+ * to are the parent's; the memory stays, since that of the loops refers to it. */
+static void forsake(struct gyre_listener *listener)
+{
+    for (unsigned i = 0; i < listener->count; i++) {
+        struct gyre__part *part = &listener->parts[i];
+        if (!part->posted || part->state == GYRE__PART_CLOSING)
+            continue; /* its descriptors had been closed before the fork */
+        listener->descriptors->close(part->fd);
+        if (part->reserve_fd >= 0)
+            listener->descriptors->close(part->reserve_fd);
+    }
+}
+
 static void command(struct gyre_listener *listener, enum gyre__listener_command what, gyre_fn *done,
                     void *arg)
 {
+    if (gyre__loop_is_inherited(listener->parts[0].loop)) {
+        forsake(listener);
+        return;
+    }
     listener->done = done;
     listener->done_arg = arg;
     listener->done_context = gyre__context_capture();

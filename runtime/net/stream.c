@@ -203,16 +203,33 @@ static bool may_close(const struct gyre_stream *stream, const char *function)
     return gyre__loop_check_owner(stream->channel.loop, function) == 0;
 }
 
+/* In a child: closes its copy of the descriptor. The connection and the registration are the
+ * parent's; the memory stays, since that of the loop refers to it. */
+static void forsake(struct gyre_stream *stream)
+{
+    if (stream->attached && stream->channel.fd >= 0)
+        stream->channel.backend->descriptors->close(stream->channel.fd);
+    stream->channel.fd = -1;
+}
+
+static void close_stream(struct gyre_stream *stream, bool reset, const char *function)
+{
+    if (stream == NULL)
+        return;
+    if (may_close(stream, function))
+        gyre__stream_dispose(stream, reset);
+    else if (gyre__loop_is_inherited(stream->channel.loop))
+        forsake(stream);
+}
+
 void gyre_stream_close(struct gyre_stream *stream)
 {
-    if (stream != NULL && may_close(stream, "gyre_stream_close"))
-        gyre__stream_dispose(stream, false);
+    close_stream(stream, false, "gyre_stream_close");
 }
 
 void gyre_stream_reset(struct gyre_stream *stream)
 {
-    if (stream != NULL && may_close(stream, "gyre_stream_reset"))
-        gyre__stream_dispose(stream, true);
+    close_stream(stream, true, "gyre_stream_reset");
 }
 
 /* ---- small things ---------------------------------------------------------------------------- */

@@ -8,8 +8,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -262,6 +265,143 @@ static void T112_loop_that_another_thread_runs_can_be_closed_in_the_child(void)
     gyre_loop_destroy(loop);
 }
 
+/* ---- T112: runtimes, listeners and streams -------------------------------------------------- */
+
+static struct gyre_runtime *make_runtime(void)
+{
+    struct gyre_runtime *runtime = NULL;
+    struct gyre_loop_options loop_options;
+    struct gyre_runtime_options options;
+    gyre_loop_options_init(&loop_options);
+    loop_options.backend = plain_backend();
+    loop_options.waker = plain_waker();
+    gyre_runtime_options_init(&options);
+    options.loops = 2;
+    options.pin = GYRE_PIN_NEVER;
+    options.loop = &loop_options;
+    CHECK_EQ(gyre_runtime_create(&options, &runtime), 0);
+    return runtime;
+}
+
+static void check_runtime_in_child(struct gyre_runtime *runtime)
+{
+    struct gyre_listener *listener = NULL;
+    unsigned calls = 0;
+    CHECK_EQ(gyre_runtime_start(runtime), -ECHILD);
+    CHECK_EQ(gyre_runtime_join(runtime), -ECHILD);
+    CHECK_EQ(gyre_runtime_broadcast(runtime, count, &calls, count, &calls), -ECHILD);
+    CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, NULL, NULL), -EINVAL);
+    gyre_runtime_stop(runtime);
+    gyre_runtime_destroy(runtime);
+    CHECK_EQ(calls, 0);
+}
+
+static void T112_runtime_in_a_child_is_refused_and_can_be_destroyed(void)
+{
+    struct gyre_runtime *runtime = make_runtime();
+    unsigned calls = 0;
+    for (int started = 0; started < 2; started++) {
+        if (started)
+            CHECK_EQ(gyre_runtime_start(runtime), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            check_runtime_in_child(runtime);
+            plain_exit_child();
+        }
+        join_child(child);
+    }
+    /* The parent's is as it was. */
+    CHECK_EQ(gyre_loop_add_callback(gyre_runtime_loop(runtime, 1), count, &calls), 0);
+    gyre_runtime_stop(runtime);
+    CHECK_EQ(gyre_runtime_join(runtime), 0);
+    CHECK_EQ(calls, 1);
+    gyre_runtime_destroy(runtime);
+}
+
+static void T112_runtimes_thread_that_has_forked_ends_in_the_child(void)
+{
+    struct gyre_runtime *runtime = make_runtime();
+    struct parted parted = {.child = -1};
+    CHECK_EQ(gyre_runtime_start(runtime), 0);
+    CHECK_EQ(gyre_loop_add_callback(gyre_runtime_loop(runtime, 0), fork_inside, &parted), 0);
+    gyre_runtime_stop(runtime);
+    CHECK_EQ(gyre_runtime_join(runtime), 0);
+    join_child(parted.child);
+    gyre_runtime_destroy(runtime);
+}
+
+struct served {
+    struct gyre_stream *stream;
+    bool done;
+};
+
+static int take_stream(struct gyre_stream *stream, void *arg)
+{
+    struct served *served = arg;
+    served->stream = stream;
+    return gyre_loop_stop(gyre_stream_loop(stream));
+}
+
+static int finish(struct gyre_loop *loop, int status, void *arg)
+{
+    struct served *served = arg;
+    (void)loop;
+    served->done = status == 0;
+    return gyre_loop_stop(loop);
+}
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
+    CHECK_EQ(connect(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    return fd;
+}
+
+static void T112_close_of_a_listener_and_a_stream_in_a_child_leaves_the_parents(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct gyre_listener *listener = NULL;
+    struct served served = {0};
+    char directory[] = "/tmp/gyre-fork-XXXXXX";
+    char path[48], address[64], byte;
+    CHECK(mkdtemp(directory) != NULL);
+    (void)snprintf(path, sizeof(path), "%s/socket", directory);
+    (void)snprintf(address, sizeof(address), "unix:%s", path);
+    CHECK_EQ(gyre_listener_open_on(&loop, 1, address, NULL, &listener, take_stream, &served), 0);
+    int first = connect_to(path);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    CHECK(served.stream != NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct gyre_listener *other = NULL;
+        CHECK_EQ(gyre_listener_open_on(&loop, 1, "127.0.0.1:0", NULL, &other, take_stream, NULL),
+                 -ECHILD);
+        gyre_listener_close(listener, finish, &served);
+        gyre_stream_reset(served.stream);
+        CHECK(!served.done);
+        gyre_loop_destroy(loop);
+        plain_exit_child();
+    }
+    join_child(child);
+    CHECK_EQ(access(path, F_OK), 0);
+    CHECK_EQ(recv(first, &byte, 1, MSG_DONTWAIT), -1); /* neither an end nor a reset */
+    CHECK_EQ(errno, EAGAIN);
+    gyre_stream_close(served.stream);
+    int second = connect_to(path); /* the registration is still there */
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    gyre_stream_close(served.stream);
+    gyre_listener_close(listener, finish, &served);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    CHECK(served.done);
+    CHECK_EQ(access(path, F_OK), -1);
+    CHECK_EQ(rmdir(directory), 0);
+    gyre_loop_destroy(loop);
+    close(first);
+    close(second);
+}
+
 /* ---- T111 ------------------------------------------------------------------------------------ */
 
 static void T111_descriptors_of_a_loop_are_close_on_exec(void)
@@ -290,6 +430,9 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
     PLAIN_CASE(T112_child_may_make_and_run_loops_of_its_own),
     PLAIN_CASE(T112_loop_that_another_thread_runs_can_be_closed_in_the_child),
+    PLAIN_CASE(T112_runtime_in_a_child_is_refused_and_can_be_destroyed),
+    PLAIN_CASE(T112_runtimes_thread_that_has_forked_ends_in_the_child),
+    PLAIN_CASE(T112_close_of_a_listener_and_a_stream_in_a_child_leaves_the_parents),
 };
 
 PLAIN_MAIN(cases)

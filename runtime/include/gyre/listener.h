@@ -97,7 +97,9 @@ GYRE_API GYRE_MUST_CHECK int gyre_listener_address(const struct gyre_listener *l
  * Blocks:   never.
  * Lifetime: the listener is the library's from this call on. `accept` can still be called until
  *           `done` is: once, with 0, or with -ECANCELED if that last loop closed first. If all
- *           loops had closed before this call, `done` is called inside it.
+ *           loops had closed before this call, `done` is called inside it. In a child process the
+ *           copies of a parent's descriptors are closed, at once: the parent goes on to listen, its
+ *           path stays, and `done` is not called.
  */
 GYRE_API void gyre_listener_stop(struct gyre_listener *listener, gyre_fn *done, void *arg)
     GYRE_ANY_THREAD;

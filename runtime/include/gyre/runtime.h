@@ -73,12 +73,14 @@ GYRE_API GYRE_MUST_CHECK int gyre_runtime_create(const struct gyre_runtime_optio
  * Errors:   what the setup failed with, of the first loop whose setup did; -EAGAIN, -EPERM,
  *           -ENOMEM: a thread could not be made, and no setup has run; -EINVAL: it could not be
  *           pinned, and GYRE_PIN_ALWAYS asks for it; -EBUSY: started before. After a failure no
- *           thread is left, and the loops are closed.
+ *           thread is left, and the loops are closed. -ECHILD: a parent process's runtime, which
+ *           stays as it is.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_runtime_start(struct gyre_runtime *runtime) GYRE_OFF_LOOP;
 
 /*
- * Asks all loops to end, as described above. Several stops count as one.
+ * Asks all loops to end, as described above. Several stops count as one. In a child process a stop
+ * of a parent's runtime does nothing.
  *
  * Threads:  any, the loops' included; not signal handlers. Another thread may join and destroy the
  *           runtime before this call has returned.
@@ -92,14 +94,15 @@ GYRE_API void gyre_runtime_stop(struct gyre_runtime *runtime) GYRE_ANY_THREAD;
  * Threads:  any one at a time.
  * Blocks:   until someone has stopped the runtime and all loops have closed.
  * Errors:   -EDEADLK: called on one of its loops; -EINVAL: start has not succeeded; else the first
- *           negative result of a loop's run.
+ *           negative result of a loop's run. -ECHILD: a parent process's runtime.
  */
 GYRE_API int gyre_runtime_join(struct gyre_runtime *runtime) GYRE_OFF_LOOP;
 
 /*
  * Stops and joins if need be, drops the loops and frees the runtime. NULL is ignored. Loops to
  * which somebody holds a reference live on, closed. Without a start the loops close here, and what
- * was posted ends with -ECANCELED on the calling thread.
+ * was posted ends with -ECANCELED on the calling thread. In a child process a parent's runtime is
+ * freed and its loops are closed as gyre_loop_close does there; nothing runs, nobody is waited for.
  *
  * Threads:  any one but its loops', where it is refused and logged; not while start or join is
  *           under way.
@@ -134,7 +137,8 @@ GYRE_API struct gyre_loop *gyre_runtime_loop(const struct gyre_runtime *runtime,
  * Errors:   -ENOMEM; -EAGAIN: a loop is bounded and full; -ESHUTDOWN: the loops close. fn runs
  *           nowhere then, and done is not called. If the runtime ends later, loops that have closed
  *           are left out, fn gets -ECANCELED where it has not run, and so does done; if its loop
- *           has closed by then, on the thread of the last fn, or on the caller's.
+ *           has closed by then, on the thread of the last fn, or on the caller's. -ECHILD: a parent
+ *           process's runtime.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_runtime_broadcast(struct gyre_runtime *runtime, gyre_fn *fn,
                                                     void *arg, gyre_fn *done, void *done_arg)

@@ -140,7 +140,8 @@ GYRE_API size_t gyre_stream_finish(struct gyre_stream *stream) GYRE_ON_LOOP;
  * and close once the peer has ended and nothing waits). No event comes after this. NULL is ignored.
  *
  * Threads:  the loop's.
- * Lifetime: the stream is gone.
+ * Lifetime: the stream is gone. In a child process only the copy of a parent's descriptor is
+ *           closed: the connection lives on, and the memory until the process ends.
  */
 GYRE_API void gyre_stream_close(struct gyre_stream *stream) GYRE_ON_LOOP;
 
