@@ -41,6 +41,7 @@ GYRE_TEST(turn, T37_only_callbacks_queued_at_the_top_run)
     cr_assert_eq(scene_run(&scene), 0);
     cr_assert_str_eq(scene.text, "+ x + +");
     cr_assert_eq(stats_of(scene.loop).callbacks, 4);
+    cr_assert_eq(stats_of(scene.loop).polls, 3, "a turn for each +");
     scene_close(&scene);
 }
 
@@ -547,18 +548,18 @@ GYRE_TEST(turn, T46_resources_go_with_the_call_or_the_cancellation)
     scene_close(&scene);
 }
 
+/* Returns the next result; at the 0 behind the last it stops the loop. */
 static int scripted_wait(struct gyre_loop *loop, uint64_t timeout_ns, void *arg)
 {
-    int **next = arg;
-    (void)loop;
+    const int **next = arg;
     (void)timeout_ns;
-    return *(*next)++;
+    return **next != 0 ? *(*next)++ : gyre_loop_stop(loop);
 }
 
 GYRE_TEST(turn, T47_interrupted_wait_starts_a_new_turn)
 {
-    int results[] = {-EINTR, -EINTR, -EIO};
-    int *next = results;
+    const int results[] = {-EINTR, -EINTR, -EIO, 0};
+    const int *next = results;
     struct gyre_loop_options options;
     struct scene scene;
     scene_options(&scene, &options);
@@ -576,8 +577,8 @@ GYRE_TEST(turn, T47_other_errors_are_returned_and_the_state_is_reset)
 {
     static const int errors[] = {-EIO, -EBADF, -ENOMEM, -EINVAL};
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-        int results[] = {errors[i], errors[i]};
-        int *next = results;
+        const int results[] = {errors[i], errors[i], 0};
+        const int *next = results;
         struct gyre_loop_options options;
         struct scene scene;
         scene_options(&scene, &options);
