@@ -56,6 +56,42 @@ GYRE_TEST(stray, T34_event_that_nobody_can_remove_is_dropped_for_good)
     close_pipe((int[]){stays.fd, writers[1]});
 }
 
+GYRE_TEST(stray, T21_T34_handlers_for_nothing_hear_of_errors_after_the_set_was_rebuilt)
+{
+    struct log_record log;
+    record_log(&log);
+    struct scene scene;
+    scene_open(&scene);
+    int writer;
+    int readers[2];
+    struct watch gone = {.scene = &scene, .name = "gone", .fd = make_readable(&writer)};
+    struct watch quiet[2];
+    watch_fd(&gone, GYRE_READ);
+    for (int i = 0; i < 2; i++) {
+        int fds[2];
+        make_pipe(fds);
+        readers[i] = fds[0];
+        quiet[i] = (struct watch){.scene = &scene, .name = "quiet", .fd = fds[1]};
+        watch_fd(&quiet[i], i == 0 ? GYRE_NONE : GYRE_WRITE);
+    }
+    cr_assert_eq(gyre_loop_update_handler(scene.loop, quiet[1].fd, GYRE_NONE), 0);
+    int duplicate = dup(gone.fd);
+    (void)close(gone.fd); /* as above */
+    cr_assert_eq(gyre_loop_remove_handler(scene.loop, gone.fd), -ENOENT);
+    cr_assert_eq(scene_run_polls(&scene, 1), 0);
+    cr_assert_str_eq(scene.text, "");
+    for (int i = 0; i < 2; i++)
+        (void)close(readers[i]); /* nobody reads any more: an error for the writer */
+    cr_assert_eq(scene_run_polls(&scene, 1), 0);
+    cr_assert_eq(quiet[0].calls, 1, "added for nothing");
+    cr_assert_eq(quiet[1].calls, 1, "updated to nothing");
+    cr_assert_eq(quiet[0].events & quiet[1].events & GYRE_READ, 0);
+    cr_assert_eq(log.lines, stats_of(scene.loop).rebuilds, "%s", log.line);
+    scene_close(&scene);
+    close_pipe((int[]){duplicate, writer});
+    close_pipe((int[]){quiet[0].fd, quiet[1].fd});
+}
+
 /* Ends one sleep by a wake, and the next, which is the rebuilt set's, by a stop. */
 static void *wake_then_stop(void *arg)
 {
