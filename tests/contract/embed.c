@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * embed - a loop's turns made one by one: prepare, run_once and fd. Rules T10, T42, T50, T59, T61
- * and T64 as they hold for these.
+ * embed - a loop's turns made one by one: prepare, run_once and fd. Rules T10, T31, T42, T50, T59,
+ * T61 and T64 as they hold for these.
  */
 #include "support.h"
 
@@ -99,6 +99,30 @@ GYRE_TEST(embed, T41_handlers_come_before_the_callbacks_of_the_turn)
     close(watch.fd);
     close(writer);
     scene_close(&scene);
+}
+
+GYRE_TEST(embed, T31_events_left_by_a_turn_forbid_the_wait)
+{
+    struct scene scene;
+    int writers[2];
+    struct watch watches[2];
+    scene_open(&scene);
+    for (int i = 0; i < 2; i++) {
+        watches[i] = (struct watch){.scene = &scene, .name = "h", .result = GYRE_UNWIND};
+        watches[i].fd = make_readable(&writers[i]);
+        watch_fd(&watches[i], GYRE_READ);
+    }
+    cr_assert_eq(gyre_loop_run_once(scene.loop), GYRE_UNWIND);
+    cr_assert_str_eq(scene.text, "h:r");
+    cr_assert_eq(prepare(scene.loop), 0);
+    cr_assert_eq(gyre_loop_run_once(scene.loop), GYRE_UNWIND);
+    cr_assert_str_eq(scene.text, "h:r h:r");
+    cr_assert_eq(watches[0].calls, 1, "each has had its own");
+    cr_assert_eq(stats_of(scene.loop).polls, 1);
+    cr_assert_eq(prepare(scene.loop), 3600 * SECOND_NS);
+    scene_close(&scene);
+    for (int i = 0; i < 2; i++)
+        close_pipe((int[]){watches[i].fd, writers[i]});
 }
 
 /* ---- stops, nesting, refusals ---------------------------------------------------------------- */
