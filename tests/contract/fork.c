@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,43 @@ static void T112_close_in_a_child_leaves_the_parents_loop_alone(void)
     gyre_loop_destroy(loop);
     close(fds[0]);
     close(fds[1]);
+}
+
+static int count_signal(struct gyre_loop *loop, int signo, void *arg)
+{
+    (void)signo;
+    return count(loop, 0, arg);
+}
+
+static void T112_signal_in_a_child_does_not_wake_the_parents_loop(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct gyre_loop_stats stats;
+    unsigned calls = 0;
+    uint64_t wait_ns = 0;
+    int fd = -1;
+    CHECK_EQ(gyre_loop_add_signal(loop, SIGUSR1, count_signal, &calls), 0);
+    CHECK_EQ(gyre_loop_prepare(loop, &wait_ns), 0);
+    CHECK(wait_ns > 0); /* so that whatever is posted rings */
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(raise(SIGUSR1), 0);
+        gyre_loop_stats(loop, &stats);
+        CHECK_EQ(stats.wakes_written, 0);
+        plain_exit_child();
+    }
+    join_child(child);
+    if (gyre_loop_fd(loop, &fd) == 0) /* not every backend has one */
+        CHECK_EQ(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0), 0);
+    CHECK_EQ(gyre_loop_run_once(loop), 0);
+    CHECK_EQ(calls, 0);
+    CHECK_EQ(gyre_loop_prepare(loop, &wait_ns), 0);
+    CHECK_EQ(raise(SIGUSR1), 0); /* the parent's own is as it was */
+    CHECK_EQ(gyre_loop_run_once(loop), 0);
+    CHECK_EQ(calls, 1);
+    gyre_loop_stats(loop, &stats);
+    CHECK_EQ(stats.wakes_written, 1);
+    gyre_loop_destroy(loop);
 }
 
 struct parted {
@@ -426,6 +464,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T111_descriptors_of_a_loop_are_close_on_exec),
     PLAIN_CASE(T112_calls_and_posts_in_a_child_are_refused),
     PLAIN_CASE(T112_close_in_a_child_leaves_the_parents_loop_alone),
+    PLAIN_CASE(T112_signal_in_a_child_does_not_wake_the_parents_loop),
     PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
     PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
     PLAIN_CASE(T112_child_may_make_and_run_loops_of_its_own),
