@@ -100,7 +100,7 @@ static void assert_pair(const struct gyre_loop *loop)
     cr_assert_str_eq(gyre_loop_waker(loop), gyre_test_waker());
 }
 
-GYRE_TEST(backend_choice, run_has_the_pair_that_it_is_named_after)
+GYRE_TEST(backend_choice, T113_run_has_the_pair_that_it_is_named_after)
 {
     const char *name = getenv("GYRE_TEST_NAME"); /* ctest's */
     char pair[64];
@@ -120,4 +120,33 @@ GYRE_TEST(backend_choice, run_has_the_pair_that_it_is_named_after)
     cr_assert_eq(gyre_loop_create(NULL, &loop), 0);
     assert_pair(loop); /* also a loop whose maker asked for nothing */
     gyre_loop_destroy(loop);
+}
+
+/* Whether one of the pairs in `text`, "a+b c+d", has that name before or behind its "+". */
+static bool has_part(const char *text, const char *name, bool behind)
+{
+    size_t length = strlen(name);
+    for (const char *at = text; (at = strstr(at, name)) != NULL; at += length) {
+        bool begins = behind ? at > text && at[-1] == '+' : at == text || at[-1] == ' ';
+        bool ends = behind ? at[length] == ' ' || at[length] == '\0' : at[length] == '+';
+        if (begins && ends)
+            return true;
+    }
+    return false;
+}
+
+GYRE_TEST(backend_choice, T113_every_backend_and_every_waker_has_a_run)
+{
+    const char *pairs = getenv("GYRE_TEST_PAIRS"); /* ctest's */
+    if (pairs == NULL)
+        cr_skip_test("ctest tells which runs there are");
+    const struct gyre__backend *at;
+    const struct gyre__backend *found;
+    for (unsigned i = 0; (at = gyre__backend_at(i)) != NULL; i++) {
+        if (gyre__backend_find(at->name, &found) == 0) /* else this system lacks it */
+            cr_assert(has_part(pairs, at->name, false), "%s is in none of %s", at->name, pairs);
+    }
+    const struct gyre__waker_kind *kind;
+    for (unsigned i = 0; (kind = gyre__waker_at(i)) != NULL; i++)
+        cr_assert(has_part(pairs, kind->name, true), "%s is in none of %s", kind->name, pairs);
 }
