@@ -3,8 +3,7 @@
 #
 # check_docs.sh [ROOT]: the pages name only what exists. A gyre_name or GYRE_NAME of README.md and docs/*.md stands in a
 # public header, an example or the build; a gyre__name in the library's own files; gyre_x_* matches something; a link to
-# a file leads to one; a rule that a contract test carries (T37_...) stands in docs/contract.md. docs/decisions/ is
-# history and may name what is gone.
+# a file leads to one. docs/decisions/ is history and may name what is gone.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -43,11 +42,4 @@ pages=$(cd "$root" && ls README.md CHANGELOG.md SECURITY.md docs/*.md 2>/dev/nul
             fi
         done
     done
-    sources '*.c' tests/contract | while read -r file; do
-        grep -noE '\bT[0-9]+[a-z]?_[a-z]' "$root/$file" | sed 's/_.$//' | while IFS=: read -r line rule; do
-            if ! grep -qE "\b$rule\b" "$root/docs/contract.md" 2>/dev/null; then
-                printf 'docs-rule\t%s\t-\t%s:%d: docs/contract.md has no rule %s\n' "$rule" "$file" "$line" "$rule"
-            fi
-        done
-    done
-} | judge docs-name docs-link docs-rule
+} | judge docs-name docs-link

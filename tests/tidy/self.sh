@@ -104,9 +104,23 @@ END
 printf '%s\n/* ready - readiness. */\n#include "ready.h"\n#include "contract/part.h"\n#include <unistd.h>\n' "$spdx" \
     >"$good/backends/ready.c"
 printf '%s\n/* echo - an example. */\n#include <gyre/base.h>\n#include <signal.h>\n' "$spdx" >"$good/examples/echo.c"
-printf '%s\n/* rules. */\n#include "harness/gyre_test.h"\nGYRE_TEST(rules, T37_is_kept)\n{\n}\n' "$spdx" \
-    >"$good/tests/contract/rules.c"
-printf '# The contract\n- T37 A rule. See [the page](page.md).\n' >"$good/docs/contract.md"
+cat >"$good/tests/contract/rules.c" <<END
+$spdx
+/* rules. */
+#include "harness/gyre_test.h"
+GYRE_TEST(rules, T37_is_kept)
+{
+    cr_assert_eq(1, 1);
+    cr_assert_eq(2, 2);
+}
+END
+cat >"$good/docs/contract.md" <<'END'
+# The contract
+
+- **T37** A rule. See [the page](page.md).
+- **T38** One that is for
+  later. *(not yet)*
+END
 printf 'gyre_thing_fill, the gyre_thing_* family, GYRE_BUILD_TESTS, gyre__loop.\n' >"$good/docs/page.md"
 cat >"$good/README.md" <<'END'
 # gyre
@@ -183,7 +197,7 @@ fi
 
 # ---- the other checks: the sound project, spoiled
 
-for name in layers source sizes headers labels docs snippets imports exports readme; do
+for name in layers source sizes headers labels docs snippets contract imports exports readme; do
     check "$name passes a sound project" run_check $name "$good"
 done
 rm -rf "$good/out"
@@ -267,7 +281,30 @@ try docs docs/page.md 'gyre__hidden does it.' 'gyre__hidden does not exist'
 try docs docs/page.md 'gyre_nothing_* do it.' 'gyre_nothing_* does not exist'
 try docs docs/page.md 'GYRE_BUILD_WORLD does it.' 'GYRE_BUILD_WORLD does not exist'
 try docs docs/page.md '[this](gone.md)' 'no file gone.md'
-try docs tests/contract/rules.c 'GYRE_TEST(rules, T38_is_kept)' 'has no rule T38'
+
+# ---- contract
+rules=tests/contract/rules.c
+test_of() { # NAME: a test of two assertions
+    printf 'GYRE_TEST(rules, %s)\n{\n    cr_assert(1);\n    cr_assert_eq(1, 1);\n}\n' "$1"
+}
+try contract $rules "$(test_of T39_is_kept)" 'has no rule T39'
+try contract $rules "$(test_of T37_T39_are_kept)" 'has no rule T39'
+try contract docs/contract.md '- **T37a**, **T39** More rules.' 'T39 has no test'
+try contract docs/contract.md '- **T40** A rule. *(In part.)*' 'T40 has no test'
+seed && sed -i '/cr_assert_eq(2/d' "$bad/$rules"; finds contract 'asserts 1 times'
+seed && sed -i 's/T37_is_kept/is_kept/' "$bad/$rules"; finds contract 'T37 has no test'
+seed && sed -i '/^- /d' "$bad/docs/contract.md"; finds contract 'has no rules'
+halve() { # CALL: takes the call of a helper in place of the second assertion
+    seed && sed -i "s/cr_assert_eq(2, 2)/$1()/" "$bad/$rules"
+}
+helper() { # NAME FILE
+    printf 'void %s(void)\n{\n    CHECK(1);\n}\n' "$1" >>"$bad/tests/contract/$2"
+}
+halve part && helper part rules.c
+check "contract counts the assertions of a helper" run_check contract "$bad"
+halve assert_part && helper assert_part support.c
+check "contract counts those of assert_ in another file" run_check contract "$bad"
+halve set_up && helper set_up support.c; finds contract 'asserts 1 times'
 
 # ---- snippets
 try snippets docs/page.md "$(printf '```c\nint broken = gone;\n```')" 'does not compile'

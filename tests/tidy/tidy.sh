@@ -10,7 +10,7 @@ root=$GYRE_SOURCE_DIR
 
 for name in "$@"; do
     case $name in
-    layers | source | sizes | headers | labels | docs | snippets)
+    layers | source | sizes | headers | labels | docs | snippets | contract)
         check "$name" "$here/check_$name.sh" "$root"
         ;;
     probe)
