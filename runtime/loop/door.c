@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * door - see door.h for the states and the ordering argument.
- *
- * The marks are small numbers that no task's address can be. EMPTY is NULL, so that a list taken
- * from a posted head ends by itself.
  */
 #include "loop/door.h"
 
 #include <gyre/error.h>
 
-#define EMPTY ((struct gyre_task *)0)
-#define ARMED ((struct gyre_task *)1)
-#define CLOSED ((struct gyre_task *)2)
+#define EMPTY GYRE__DOOR_EMPTY
+#define ARMED GYRE__DOOR_ARMED
+#define CLOSED GYRE__DOOR_CLOSED
 
 void gyre__door_init(struct gyre__door *door)
 {
@@ -34,9 +31,7 @@ int gyre__door_post(struct gyre__door *door, struct gyre_task *newest, struct gy
 
 struct gyre_task *gyre__door_take(struct gyre__door *door)
 {
-    /* relaxed: a post that is missed here makes arm fail, and is taken then */
-    struct gyre_task *head = atomic_load_explicit(&door->head, memory_order_relaxed);
-    if (head == EMPTY || head == ARMED || head == CLOSED)
+    if (!gyre__door_has_posts(door))
         return NULL;
     /* acquire: pairs with every post's release in the list */
     return atomic_exchange_explicit(&door->head, EMPTY, memory_order_acquire);

@@ -30,6 +30,12 @@
 
 #include <gyre/task.h>
 
+/* What the head can be besides the newest node: small numbers that no task's address is. EMPTY is
+ * NULL, so that a list taken from a posted head ends by itself. */
+#define GYRE__DOOR_EMPTY ((struct gyre_task *)0)
+#define GYRE__DOOR_ARMED ((struct gyre_task *)1)
+#define GYRE__DOOR_CLOSED ((struct gyre_task *)2)
+
 struct gyre__door {
     struct gyre_task *_Atomic head;
 };
@@ -44,6 +50,14 @@ void gyre__door_init(struct gyre__door *door);
 /* Posts a chain that runs from `newest` over `next` to `oldest`. -ESHUTDOWN: closed.
  * Async-signal-safe. */
 int gyre__door_post(struct gyre__door *door, struct gyre_task *newest, struct gyre_task *oldest);
+
+/* Whether there is something to take. */
+static inline bool gyre__door_has_posts(const struct gyre__door *door)
+{
+    /* relaxed: a post that is missed here makes arm fail, and is taken then */
+    return (uintptr_t)atomic_load_explicit(&door->head, memory_order_relaxed) >
+           (uintptr_t)GYRE__DOOR_CLOSED;
+}
 
 /* Takes all, newest first; NULL if there is nothing. */
 struct gyre_task *gyre__door_take(struct gyre__door *door);

@@ -325,8 +325,8 @@ GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop,
     gyre__loop_judge(loop, &failure);
 }
 
-/* Calls a handler in the context of its registration, and one that fires once. It may remove itself,
- * so that the call needs a reference of its own. noinline: as drop. */
+/* Calls a handler in the context of its registration, and one that fires once. It may remove
+ * itself, so that the call needs a reference of its own. noinline: as drop. */
 GYRE_ON_LOOP __attribute__((noinline)) static void call_specially(struct gyre_loop *loop,
                                                                   struct gyre__handler *entry,
                                                                   int fd, uint32_t events)
@@ -344,8 +344,8 @@ GYRE_ON_LOOP __attribute__((noinline)) static void call_specially(struct gyre_lo
     gyre__context_drop(context);
 }
 
-/* Hands one event of a batch to whom it belongs. False: it is nobody's, or the waker's. The event is
- * a copy: a nested run may fill the batch anew. */
+/* Hands one event of a batch to whom it belongs. False: it is nobody's, or the waker's. The event
+ * is a copy: a nested run may fill the batch anew. */
 GYRE_ON_LOOP static inline bool deliver(struct gyre_loop *loop, struct gyre__event event)
 {
     int fd = (int)(uint32_t)event.datum;

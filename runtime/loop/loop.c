@@ -46,7 +46,8 @@ bool gyre__loop_meet_control(struct gyre_loop *loop)
 
 static void receive(struct gyre_loop *loop)
 {
-    gyre__inbox_receive(loop);
+    if (loop->inbox.attached != NULL || gyre__door_has_posts(&loop->door))
+        gyre__inbox_receive(loop);
     uint64_t queued = loop->queue.added - loop->queue.taken;
     /* relaxed: a statistic with one writer */
     if (queued > atomic_load_explicit(&loop->counters.queue_max.value, memory_order_relaxed))
@@ -164,8 +165,8 @@ GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
 {
     struct budget budget = {.ns = loop->options.timer_budget_ns};
     struct gyre__timer_call call;
-    while (loop->interrupted == 0 && !is_spent(loop, &budget) &&
-           gyre__timers_take_due(&loop->timers, &call)) {
+    while (loop->timers.due != NULL && loop->interrupted == 0 && !is_spent(loop, &budget)) {
+        (void)gyre__timers_take_due(&loop->timers, &call); /* there is one */
         gyre__counter_add(&loop->counters.timers, 1);
         gyre__context_begin(call.context);
         int r = call.fn(loop, 0, call.arg);
@@ -186,7 +187,7 @@ static uint64_t wait_ns(struct gyre_loop *loop)
     uint64_t max = loop->options.wait_max_ns;
     if (loop->handlers.torn != 0 && max > GYRE__REBUILD_PAUSE_NS)
         max = GYRE__REBUILD_PAUSE_NS;
-    uint64_t next = gyre__timers_next(&loop->timers);
+    uint64_t next = gyre__timers_any(&loop->timers) ? gyre__timers_next(&loop->timers) : GYRE_NEVER;
     if (next == GYRE_NEVER)
         return max;
     uint64_t now = gyre_loop_now_ns(loop);
@@ -214,7 +215,8 @@ static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
  * it may: all of it, or 0. */
 GYRE_ON_LOOP static uint64_t arm(struct gyre_loop *loop, uint64_t timeout_ns)
 {
-    bool armed = timeout_ns != 0 && gyre__inbox_detach(loop) && gyre__door_arm(&loop->door);
+    bool armed = timeout_ns != 0 && (loop->inbox.attached == NULL || gyre__inbox_detach(loop)) &&
+                 gyre__door_arm(&loop->door);
     return armed ? timeout_ns : 0;
 }
 
@@ -267,7 +269,9 @@ void gyre__host_complete(struct gyre_loop *loop, struct gyre__operation *operati
 
 GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
 {
-    (void)gyre__loop_run_completions(loop); /* whether there were any is the closer's question */
+    if (loop->completions.head != NULL)
+        (void)gyre__loop_run_completions(
+            loop); /* whether there were any is the closer's question */
     gyre__handlers_dispatch(loop);
 }
 

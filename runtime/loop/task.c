@@ -138,8 +138,6 @@ int gyre_loop_post_batch(struct gyre_loop *loop, struct gyre_task *const tasks[]
 {
     if (count == 0)
         return 0;
-    if (gyre__loop_is_inherited(loop))
-        return -ECHILD;
     if (!gyre__loop_claim_room(loop, count))
         return no_room(loop);
     for (size_t i = 0; i < count; i++)

@@ -2,8 +2,8 @@
 /*
  * timer - see timer.h for the structure.
  *
- * Invariants   A NEAR timer's key is at most its (deadline, order), and its key's tick is before the
- *              wheel's base. A FAR timer's tick is not. The due list is in firing order, and a
+ * Invariants   A NEAR timer's key is at most its (deadline, order), and its key's tick is before
+ *              the wheel's base. A FAR timer's tick is not. The due list is in firing order, and a
  *              nested run adds to its end.
  */
 #include "loop/timer.h"

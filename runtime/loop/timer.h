@@ -3,9 +3,9 @@
  * timer - the timers of a loop: those that come next in a heap, the others in a wheel, and the list
  * of those due.
  *
- * What     The wheel's base divides them: what is due before it is in the heap, in exact order; what
- *          is due later is in the wheel, unsorted. When the heap is empty the wheel's first slot
- *          goes into it, and base moves behind that slot. The due list holds what a turn has
+ * What     The wheel's base divides them: what is due before it is in the heap, in exact order;
+ *          what is due later is in the wheel, unsorted. When the heap is empty the wheel's first
+ *          slot goes into it, and base moves behind that slot. The due list holds what a turn has
  *          gathered. An armed timer that is armed for later stays where it is, with a new deadline
  *          and order, and is put right when it comes up there.
  * Why      A heap alone fires in order, but pays a search with cache misses for each of very many
@@ -107,8 +107,8 @@ void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer);
 /* Frees the slots; no timer may be armed. */
 void gyre__timers_deinit(struct gyre__timers *timers);
 
-/* Calls `visit` for each armed timer until it says false; false then, or without memory to walk: for
- * dumps. */
+/* Calls `visit` for each armed timer until it says false; false then, or without memory to walk:
+ * for dumps. */
 bool gyre__timers_walk(const struct gyre__timers *timers, gyre__timer_visit_fn *visit, void *arg);
 
 /* Whether heap, wheel, due list and counts are as they should be: for tests. */

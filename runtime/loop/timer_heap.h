@@ -65,8 +65,8 @@ void gyre__timer_heap_remove(struct gyre__timer_heap *heap, struct gyre_timer *t
 /* Empties the heap: its timers as a list over `next`, in no order. */
 struct gyre_timer *gyre__timer_heap_take_all(struct gyre__timer_heap *heap);
 
-/* Calls `visit` for each timer until it says false; false then, or without memory to walk: for tests
- * and dumps. */
+/* Calls `visit` for each timer until it says false; false then, or without memory to walk: for
+ * tests and dumps. */
 bool gyre__timer_heap_walk(const struct gyre__timer_heap *heap, gyre__timer_visit_fn *visit,
                            void *arg);
 

@@ -59,8 +59,8 @@ void gyre__timer_wheel_remove(struct gyre__timer_wheel *wheel, struct gyre_timer
 
 /*
  * Takes out the first slot that has timers, as a list over `next`, newest first, and moves base
- * behind it. NULL: it would begin after `until_ns`, or there is none. The caller counts each of them
- * down, and puts those in again that were armed for later; all others are due in that slot.
+ * behind it. NULL: it would begin after `until_ns`, or there is none. The caller counts each of
+ * them down, and puts those in again that were armed for later; all others are due in that slot.
  */
 struct gyre_timer *gyre__timer_wheel_take(struct gyre__timer_wheel *wheel, uint64_t until_ns);
 

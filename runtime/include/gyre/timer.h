@@ -19,9 +19,9 @@
 GYRE_BEGIN_DECLS
 
 /*
- * The members are the library's; initialise with gyre_timer_init. The first line of the cache has all
- * that arming for later and stopping touch: give the timer an address that 64 divides if you have
- * very many.
+ * The members are the library's; initialise with gyre_timer_init. The first line of the cache has
+ * all that arming for later and stopping touch: give the timer an address that 64 divides if you
+ * have very many.
  */
 struct gyre_timer {
     struct gyre_loop *loop;
