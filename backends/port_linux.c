@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 _Static_assert(GYRE__CPUS_MAX == CPU_SETSIZE, "a mask of the system's fits");
@@ -136,6 +137,15 @@ static void unpark_one(_Atomic uint32_t *word)
     (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+static void park_for(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns)
+{
+    const struct timespec timeout = {
+        .tv_sec = (time_t)(timeout_ns / 1000000000u),
+        .tv_nsec = (long)(timeout_ns % 1000000000u),
+    };
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &timeout, NULL, 0);
+}
+
 /* ---- the system ------------------------------------------------------------------------------ */
 
 static int cpus_allowed(struct gyre__cpus *ret_cpus)
@@ -172,6 +182,7 @@ const struct gyre__port gyre__port_linux = {
     .park = park,
     .unpark = unpark,
     .unpark_one = unpark_one,
+    .park_for = park_for,
     .sigpipe_block = gyre__posix_sigpipe_block,
     .sigpipe_restore = gyre__posix_sigpipe_restore,
     .cpus_allowed = cpus_allowed,

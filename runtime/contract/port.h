@@ -60,6 +60,9 @@ struct gyre__port {
     /* The same, of one sleeper. */
     void (*unpark_one)(_Atomic uint32_t *word);
 
+    /* As park, and returns after `timeout_ns` at the latest. */
+    void (*park_for)(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+
     /*
      * Blocks SIGPIPE for the calling thread. *ret_token is for sigpipe_restore, which consumes one
      * that became pending in between and puts the mask back.
@@ -112,6 +115,24 @@ typedef void gyre__signal_fn(int signo);
 bool gyre__port_signal_is_watchable(int signo);
 int gyre__port_signal_watch(int signo, gyre__signal_fn *fn);
 void gyre__port_signal_unwatch(int signo);
+
+/*
+ * The stack of another thread of the process, taken by a signal: see backends/stack_linux.c.
+ *
+ * prepare takes a signal that nobody uses, for good: -ENOTSUP, there is none. A thread that is to
+ * be sampled allows it for a while: allow is true if it was blocked, and is then undone by
+ * disallow. take gives the number of addresses, innermost first: -EBUSY, an earlier one is still
+ * under way; -ETIMEDOUT, the thread has not answered within `timeout_ns`; else why the signal could
+ * not be sent. The caller serialises prepare and take.
+ */
+int gyre__port_stack_prepare(void);
+bool gyre__port_stack_allow(void);
+void gyre__port_stack_disallow(void);
+int gyre__port_stack_take(uint64_t thread_number, uint64_t timeout_ns, const void **addresses,
+                          unsigned max);
+
+/* In a child process: the thread that was answering is not here. */
+void gyre__port_stack_after_fork(void);
 
 /* The world that calls without a loop live in. */
 const struct gyre__port *gyre__port_native(void);
