@@ -239,6 +239,7 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
 {
     gyre__assert_on_loop();
     loop->closed = true;
+    gyre__watch_close(loop);
     if (!gyre__loop_is_inherited(loop)) { /* else all of that is the parent's to end */
         struct gyre_context *before = gyre_context_enter(NULL);
         gyre__inbox_close(loop);

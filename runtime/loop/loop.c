@@ -228,7 +228,9 @@ GYRE_ON_LOOP static int wait_for_events(struct gyre_loop *loop, bool may_sleep)
     if (loop->handlers.torn != 0)
         gyre__handlers_mend(loop);
     uint64_t timeout_ns = may_sleep ? arm(loop, wait_ns(loop)) : 0;
+    gyre__watch_end(&loop->watch);
     int r = sleep_and_poll(loop, timeout_ns);
+    gyre__watch_begin(&loop->watch);
     if (timeout_ns != 0)
         gyre__door_disarm(&loop->door);
     loop->turn_ns_known = false;
@@ -335,6 +337,8 @@ static void begin_visit(struct gyre_loop *loop, struct gyre__visit *visit)
     gyre__thread.visit = visit;
     gyre__thread.current = gyre_loop_acquire(loop);
     loop->port->sigpipe_block(&visit->sigpipe);
+    if (loop->depth == 1) /* else it is a part of the outer one's stretch */
+        gyre__watch_begin(&loop->watch);
 }
 
 static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
@@ -343,6 +347,10 @@ static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
     loop->interrupted = 0;
     atomic_store_explicit(&loop->running, false, memory_order_relaxed);
     atomic_store_explicit(&loop->stopped, false, memory_order_relaxed);
+    if (loop->depth == 1)
+        gyre__watch_end(&loop->watch);
+    if (visit->outer == NULL && gyre__thread.watch != GYRE__WATCH_NOT)
+        gyre__watch_thread_leaves();
     loop->port->sigpipe_restore(visit->sigpipe);
 
     struct gyre_loop *current = gyre__thread.current; /* a callback may have made another current */

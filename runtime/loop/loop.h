@@ -26,6 +26,7 @@
 #include "loop/signals.h"
 #include "loop/thread.h"
 #include "loop/timer.h"
+#include "loop/watchdog.h"
 
 enum gyre__loop_limits {
     GYRE__LINE = 64, /* a cache line of every system that gyre is built for */
@@ -123,6 +124,7 @@ struct gyre_loop {
     _Atomic uint32_t room; /* [a] of a bounded loop: posts it still accepts */
     struct gyre__control control; /* [a] */
     struct gyre__signals signals;
+    struct gyre__watch watch; /* its keys are its own */
     _Atomic uint64_t wakes_written; /* [a] */
 };
 

@@ -22,6 +22,13 @@ struct gyre__visit {
     uint32_t sigpipe;
 };
 
+/* Whether the thread may be asked for its stack, which it is while it runs a watched loop. */
+enum gyre__thread_watch {
+    GYRE__WATCH_NOT,
+    GYRE__WATCH_ALLOWED, /* the signal was unblocked for it, and will be blocked again */
+    GYRE__WATCH_OPEN /* it was not blocked */
+};
+
 struct gyre__thread {
     uint64_t serial;
     struct gyre__visit *visit; /* the innermost; NULL: none */
@@ -29,6 +36,9 @@ struct gyre__thread {
     struct gyre_context *context; /* that it is in; NULL: none. Whoever entered it holds it */
     struct gyre__lane_table lanes; /* to the loops that it posts to */
     bool ends_noticed; /* its end has been hooked */
+    bool watchdog; /* it is the watchdog */
+    enum gyre__thread_watch watch;
+    uint64_t number; /* the system's, unless `watch` is NOT */
 };
 
 extern _Thread_local struct gyre__thread gyre__thread;

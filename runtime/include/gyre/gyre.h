@@ -20,5 +20,6 @@
 #include <gyre/stream.h>
 #include <gyre/task.h>
 #include <gyre/timer.h>
+#include <gyre/watchdog.h>
 
 #endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watchdog - rules T72 to T74 and T112 in real time: loops that block until somebody has noticed,
+ * at most ten seconds.
+ *
+ * The thread sanitizer has a signal wait until the thread makes a call that it knows: an atomic one
+ * is among them, so that a function that spins on an atomic is interrupted under it as well.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <gyre/gyre.h>
+
+#include "harness/plain.h"
+
+enum {
+    THRESHOLD_NS = 2 * 1000 * 1000,
+    PATIENCE_S = 10,
+    CALLS = 600, /* that block a little, while thresholds change */
+    FUNCTION_BYTES = 4096 /* at most, of the one that spins */
+};
+
+static struct {
+    _Atomic unsigned reports;
+    _Atomic unsigned inside; /* reports under way */
+    _Atomic unsigned stray; /* reports that came when there was to be none */
+    _Atomic unsigned found; /* of them, how often the stack held the spinning function */
+    _Atomic bool wanted; /* reports may come */
+    _Atomic bool go_on; /* what spins may end */
+    _Atomic uint64_t duration_ns; /* of the last */
+    _Atomic unsigned lines; /* of the log */
+    _Atomic unsigned named; /* of them, with an address or a name */
+    struct gyre_loop *_Atomic loop; /* of the last report */
+} seen;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static struct gyre_loop *make_loop(void)
+{
+    struct gyre_loop *loop = NULL;
+    struct gyre_loop_options options;
+    gyre_loop_options_init(&options);
+    options.backend = plain_backend();
+    options.waker = plain_waker();
+    options.make_current = GYRE_CURRENT_NO;
+    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
+    return loop;
+}
+
+static void reset(void)
+{
+    atomic_store(&seen.reports, 0);
+    atomic_store(&seen.stray, 0);
+    atomic_store(&seen.found, 0);
+    atomic_store(&seen.wanted, true);
+    atomic_store(&seen.go_on, false);
+    atomic_store(&seen.lines, 0);
+    atomic_store(&seen.named, 0);
+}
+
+/* Blocks the loop. Never inlined: its address is looked for. */
+__attribute__((noinline)) static int spin(struct gyre_loop *loop, int status, void *arg)
+{
+    uint64_t end_ns = now_ns() + PATIENCE_S * UINT64_C(1000000000);
+    (void)status;
+    (void)arg;
+    while (!atomic_load(&seen.go_on) && now_ns() < end_ns)
+        ;
+    return gyre_loop_stop(loop);
+}
+
+static bool holds_spin(const struct gyre_blocking *blocking)
+{
+    uintptr_t begin = (uintptr_t)spin;
+    for (unsigned at = 0; at < blocking->stack_count; at++) {
+        uintptr_t address = (uintptr_t)blocking->stack[at];
+        if (address >= begin && address < begin + FUNCTION_BYTES)
+            return true;
+    }
+    return false;
+}
+
+static void report(struct gyre_loop *loop, const struct gyre_blocking *blocking, void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&seen.inside, 1);
+    if (!atomic_load(&seen.wanted))
+        atomic_fetch_add(&seen.stray, 1);
+    atomic_store(&seen.loop, loop);
+    atomic_store(&seen.duration_ns, blocking->duration_ns);
+    atomic_fetch_add(&seen.found, holds_spin(blocking));
+    atomic_fetch_add(&seen.reports, 1);
+    atomic_store(&seen.go_on, true);
+    atomic_fetch_sub(&seen.inside, 1);
+}
+
+static void T72_a_report_has_the_stack_of_the_function_that_blocks(void)
+{
+    struct gyre_loop *loop = make_loop();
+    reset();
+    CHECK_EQ(gyre_loop_set_blocking_threshold(loop, THRESHOLD_NS, report, NULL), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, spin, NULL), 0);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    gyre_loop_destroy(loop); /* ends the watchdog, too: the case compares threads */
+    CHECK_EQ(atomic_load(&seen.reports), 1);
+    CHECK_EQ(atomic_load(&seen.found), 1);
+    CHECK(atomic_load(&seen.loop) == loop);
+    CHECK_GE(atomic_load(&seen.duration_ns), THRESHOLD_NS);
+}
+
+/* A runtime's threads block all signals; the mask must be as before behind the run. */
+static void *run_blocked(void *arg)
+{
+    sigset_t all;
+    sigset_t after;
+    unsigned open = 0;
+    (void)sigfillset(&all);
+    CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, NULL), 0);
+    CHECK_EQ(gyre_loop_run(arg), 0);
+    CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
+    for (int signo = SIGRTMIN; signo <= SIGRTMAX; signo++)
+        open += sigismember(&after, signo) == 0;
+    CHECK_EQ(open, 0);
+    return NULL;
+}
+
+static void T72_a_thread_that_blocks_all_signals_has_a_stack_as_well(void)
+{
+    struct gyre_loop *loop = make_loop();
+    pthread_t runner;
+    reset();
+    CHECK_EQ(gyre_loop_set_blocking_threshold(loop, THRESHOLD_NS, report, NULL), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, spin, NULL), 0);
+    CHECK_EQ(pthread_create(&runner, NULL, run_blocked, loop), 0);
+    CHECK_EQ(pthread_join(runner, NULL), 0);
+    CHECK_EQ(atomic_load(&seen.found), 1);
+    CHECK_EQ(gyre_loop_set_blocking_threshold(loop, 0, NULL, NULL), 0);
+    gyre_loop_destroy(loop);
+}
+
+/* ---- T74 ------------------------------------------------------------------------------------- */
+
+static void count_line(enum gyre_log_level level, const char *line, void *arg)
+{
+    (void)arg;
+    if (level != GYRE_LOG_WARNING)
+        return;
+    atomic_fetch_add(&seen.lines, 1);
+    atomic_fetch_add(&seen.named, strncmp(line, "  #", 3) == 0 && strlen(line) > 6);
+    atomic_store(&seen.go_on, true);
+}
+
+static void T74_the_log_names_what_blocks(void)
+{
+    struct gyre_loop *loop = make_loop();
+    reset();
+    gyre_set_log(count_line, NULL);
+    CHECK_EQ(gyre_loop_set_blocking_log_threshold(loop, THRESHOLD_NS), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, spin, NULL), 0);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    CHECK_EQ(gyre_loop_set_blocking_log_threshold(loop, 0), 0);
+    gyre_set_log(NULL, NULL);
+    CHECK_GE(atomic_load(&seen.lines), 2);
+    CHECK_EQ(atomic_load(&seen.named), atomic_load(&seen.lines) - 1);
+    gyre_loop_destroy(loop);
+}
+
+/* ---- T73 ------------------------------------------------------------------------------------- */
+
+/* Blocks for about as long as the threshold, which comes and goes meanwhile. */
+static int block_a_little(struct gyre_loop *loop, int status, void *arg)
+{
+    unsigned *left = arg;
+    uint64_t end_ns = now_ns() + 300 * 1000;
+    (void)status;
+    while (now_ns() < end_ns)
+        ;
+    return --*left == 0 ? gyre_loop_stop(loop) : gyre_loop_add_callback(loop, block_a_little, arg);
+}
+
+static void *run_for_a_while(void *arg)
+{
+    unsigned left = plain_tsan() ? CALLS / 4 : CALLS;
+    CHECK_EQ(gyre_loop_add_callback(arg, block_a_little, &left), 0);
+    CHECK_EQ(gyre_loop_run(arg), 0);
+    CHECK_EQ(left, 0);
+    CHECK_EQ(gyre_loop_close(arg, 0), 0);
+    return NULL;
+}
+
+static void T73_none_comes_when_the_call_that_ends_it_has_returned(void)
+{
+    struct gyre_loop *loop = make_loop();
+    pthread_t runner;
+    unsigned rounds = 0;
+    int r = 0;
+    reset();
+    CHECK_EQ(pthread_create(&runner, NULL, run_for_a_while, loop), 0);
+    while (r == 0) {
+        atomic_store(&seen.wanted, true);
+        r = gyre_loop_set_blocking_threshold(loop, 100 * 1000, report, NULL);
+        unsigned before = atomic_load(&seen.reports);
+        uint64_t end_ns = now_ns() + 1000 * 1000; /* one more may be under way when it ends */
+        while (r == 0 && atomic_load(&seen.reports) == before && now_ns() < end_ns)
+            ;
+        r = gyre_loop_set_blocking_threshold(loop, 0, NULL, NULL);
+        atomic_store(&seen.wanted, false);
+        if (r == 0)
+            CHECK_EQ(atomic_load(&seen.inside), 0);
+        rounds++;
+    }
+    CHECK_EQ(r, -ESHUTDOWN);
+    CHECK_EQ(pthread_join(runner, NULL), 0);
+    CHECK_EQ(atomic_load(&seen.stray), 0);
+    plain_note("%u rounds, %u reports", rounds, atomic_load(&seen.reports));
+    gyre_loop_destroy(loop);
+}
+
+/* ---- T112 ------------------------------------------------------------------------------------ */
+
+static void T112_a_child_watches_its_own_loops(void)
+{
+    int status = -1;
+    if (plain_tsan())
+        PLAIN_SKIP("the thread sanitizer has no threads made in a child of several");
+    struct gyre_loop *loop = make_loop();
+    reset();
+    CHECK_EQ(gyre_loop_set_blocking_threshold(loop, GYRE_NEVER, report, NULL), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(gyre_loop_set_blocking_threshold(loop, 1, report, NULL), -ECHILD);
+        struct gyre_loop *own = make_loop();
+        CHECK_EQ(gyre_loop_set_blocking_threshold(own, THRESHOLD_NS, report, NULL), 0);
+        CHECK_EQ(gyre_loop_add_callback(own, spin, NULL), 0);
+        CHECK_EQ(gyre_loop_run(own), 0);
+        CHECK_EQ(atomic_load(&seen.found), 1);
+        gyre_loop_destroy(own);
+        gyre_loop_destroy(loop);
+        plain_exit_child();
+    }
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(gyre_loop_set_blocking_threshold(loop, 0, NULL, NULL), 0); /* the parent's still is */
+    CHECK_EQ(atomic_load(&seen.reports), 0);
+    gyre_loop_destroy(loop);
+}
+
+static const struct plain_case cases[] = {
+    PLAIN_CASE(T72_a_report_has_the_stack_of_the_function_that_blocks),
+    PLAIN_CASE(T72_a_thread_that_blocks_all_signals_has_a_stack_as_well),
+    PLAIN_CASE(T74_the_log_names_what_blocks),
+    PLAIN_CASE(T73_none_comes_when_the_call_that_ends_it_has_returned),
+    PLAIN_CASE(T112_a_child_watches_its_own_loops),
+};
+
+PLAIN_MAIN(cases)
