@@ -227,6 +227,33 @@ static void T73_none_comes_when_the_call_that_ends_it_has_returned(void)
     gyre_loop_destroy(loop);
 }
 
+/* ---- dump ------------------------------------------------------------------------------------ */
+
+static void note_line(const char *line, void *arg)
+{
+    bool *busy = arg;
+    *busy |= strstr(line, "busy for") != NULL;
+}
+
+static void a_dump_from_another_thread_tells_of_the_stretch(void)
+{
+    struct gyre_loop *loop = make_loop();
+    pthread_t runner;
+    bool busy = false;
+    uint64_t end_ns = now_ns() + PATIENCE_S * UINT64_C(1000000000);
+    reset();
+    CHECK_EQ(gyre_loop_set_blocking_threshold(loop, GYRE_NEVER, report, NULL), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, spin, NULL), 0);
+    CHECK_EQ(pthread_create(&runner, NULL, run_blocked, loop), 0);
+    while (!busy && now_ns() < end_ns)
+        CHECK_EQ(gyre_loop_dump(loop, note_line, &busy), 0);
+    CHECK(busy);
+    atomic_store(&seen.go_on, true);
+    CHECK_EQ(pthread_join(runner, NULL), 0);
+    CHECK_EQ(atomic_load(&seen.reports), 0);
+    gyre_loop_destroy(loop);
+}
+
 /* ---- T112 ------------------------------------------------------------------------------------ */
 
 static void T112_a_child_watches_its_own_loops(void)
@@ -262,6 +289,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T72_a_thread_that_blocks_all_signals_has_a_stack_as_well),
     PLAIN_CASE(T74_the_log_names_what_blocks),
     PLAIN_CASE(T73_none_comes_when_the_call_that_ends_it_has_returned),
+    PLAIN_CASE(a_dump_from_another_thread_tells_of_the_stretch),
     PLAIN_CASE(T112_a_child_watches_its_own_loops),
 };
 

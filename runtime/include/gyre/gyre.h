@@ -8,6 +8,7 @@
 #include <gyre/address.h>
 #include <gyre/base.h>
 #include <gyre/context.h>
+#include <gyre/dump.h>
 #include <gyre/embed.h>
 #include <gyre/error.h>
 #include <gyre/executor.h>
