@@ -107,8 +107,8 @@ void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer);
 /* Frees the slots; no timer may be armed. */
 void gyre__timers_deinit(struct gyre__timers *timers);
 
-/* Calls `visit` for each armed timer, those that are due first and in their order, the rest in none,
- * until it says false; false then, or without memory to walk: for dumps. */
+/* Calls `visit` for each armed timer, those that are due first and in their order, the rest in
+ * none, until it says false; false then, or without memory to walk: for dumps. */
 bool gyre__timers_walk(const struct gyre__timers *timers, gyre__timer_visit_fn *visit, void *arg);
 
 /* Whether heap, wheel, due list and counts are as they should be: for tests. */

@@ -19,8 +19,8 @@
  *           closes it, waits until it is over; the report's own thread does not. Neither sample nor
  *           function runs under the lock, and after the function the loop is not touched: it may be
  *           gone.
- * Locks     The lock is held around nothing of a user's: not his allocator either. `sampling` is for
- *           one sample at a time, and is never waited for under the lock.
+ * Locks     The lock is held around nothing of a user's: not his allocator either. `sampling` is
+ *           for one sample at a time, and is never waited for under the lock.
  * Waiting   All of that waits on one word that each change counts up, and looks again.
  */
 #include "loop/watchdog.h"

@@ -8,8 +8,8 @@
  *          was never reported.
  * Order    The thread's number is stored before the stamp, which is a release that the watchdog's
  *          load acquires. A stack belongs to the stretch if the stamp is the same behind it.
- * Watching A stretch is stamped where it begins, if `on` is set then, and `on` is not asked where it
- *          ends: so a stamp never outlasts its stretch, whatever thresholds come and go.
+ * Watching A stretch is stamped where it begins, if `on` is set then, and `on` is not asked where
+ *          it ends: so a stamp never outlasts its stretch, whatever thresholds come and go.
  */
 #ifndef GYRE_LOOP_WATCHDOG_H
 #define GYRE_LOOP_WATCHDOG_H

@@ -27,6 +27,7 @@
     X(DUPLICATE, "fcntl(F_DUPFD_CLOEXEC)")          \
     X(FCNTL, "fcntl")                               \
     X(FUTEX_WAIT, "futex(WAIT)")                    \
+    X(TGKILL, "tgkill")                             \
     X(SYSCALL, "syscall")                           \
     X(GETADDRINFO, "getaddrinfo")                   \
     X(GETPEERNAME, "getpeername")                   \

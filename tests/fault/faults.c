@@ -52,6 +52,7 @@ static const struct fault faults[INJECT_CALLS_COUNT][FAULTS_MAX] = {
     [INJECT_EVENTFD] = {ITSELF(EMFILE), ITSELF(ENFILE), ITSELF(ENOMEM), ITSELF(ENODEV)},
     [INJECT_DUPLICATE] = {ITSELF(EMFILE)},
     [INJECT_FUTEX_WAIT] = {NOTHING(EINTR), NOTHING(EAGAIN)},
+    [INJECT_TGKILL] = {NOTHING(EAGAIN), NOTHING(ESRCH)}, /* a report has no stack, then */
     /* A failure without an errno of its own is told as the one that comes nearest. */
     [INJECT_GETADDRINFO] = {OTHER(EAI_AGAIN, EAGAIN), OTHER(EAI_MEMORY, ENOMEM),
                             OTHER(EAI_SYSTEM, EMFILE), OTHER(EAI_FAIL, EADDRNOTAVAIL),

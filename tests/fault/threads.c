@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * threads - loops on several threads while calls fail: posts that wake a sleeping loop, and
- * runtimes from create to destroy.
+ * threads - loops on several threads while calls fail: posts that wake a sleeping loop, runtimes
+ * from create to destroy, and the watchdog.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -15,7 +15,9 @@ enum {
     ROUNDS = 6, /* of posts, each to a loop that sleeps */
     POSTS = ROUNDS * 2,
     LOOPS = 2,
-    PLAN_BYTES = 16384
+    PLAN_BYTES = 16384,
+    BLOCKED_NS = 1000 * 1000,
+    BLOCKED_MAX_S = 5
 };
 
 /* ---- posts from another thread --------------------------------------------------------------- */
@@ -267,10 +269,55 @@ static void a_runtime_that_cannot_be_made_leaves_nothing(void)
     sweep(create_and_destroy, &undisturbed);
 }
 
+/* ---- the watchdog ---------------------------------------------------------------------------- */
+
+static void count_report(struct gyre_loop *loop, const struct gyre_blocking *blocking, void *arg)
+{
+    _Atomic unsigned *reports = arg;
+    (void)loop;
+    HOLDS(blocking->stack_count <= GYRE_STACK_MAX);
+    /* relaxed: the watchdog is joined before it is compared */
+    atomic_fetch_add_explicit(reports, 1, memory_order_relaxed);
+}
+
+static int block_until_reported(struct gyre_loop *loop, int status, void *arg)
+{
+    const _Atomic unsigned *reports = arg;
+    time_t end = time(NULL) + BLOCKED_MAX_S;
+    if (status != 0)
+        return 0;
+    while (atomic_load_explicit(reports, memory_order_relaxed) == 0 && time(NULL) < end)
+        ;
+    return gyre_loop_stop(loop);
+}
+
+static void block_a_watched_loop(const void *arg)
+{
+    struct gyre_loop_options options = sweep_loop_options();
+    struct gyre_loop *loop;
+    _Atomic unsigned reports = 0;
+    (void)arg;
+    if (sweep_tell(gyre_loop_create(&options, &loop)) != 0)
+        return;
+    int r = sweep_tell(gyre_loop_set_blocking_threshold(loop, BLOCKED_NS, count_report, &reports));
+    bool watched = r == 0;
+    r = sweep_tell(gyre_loop_add_callback(loop, block_until_reported, &reports));
+    if (watched && r == 0 && sweep_tell(gyre_loop_run(loop)) == 0)
+        HOLDS_EQ(reports, 1);
+    HOLDS_EQ(gyre_loop_set_blocking_threshold(loop, 0, NULL, NULL), 0);
+    gyre_loop_destroy(loop);
+}
+
+static void a_blocked_loop_is_reported_or_cannot_be_watched(void)
+{
+    sweep(block_a_watched_loop, NULL);
+}
+
 static const struct plain_case cases[] = {
     PLAIN_CASE(posts_of_another_thread_end_once_each),
     PLAIN_CASE(a_runtime_that_cannot_be_made_leaves_nothing),
     PLAIN_CASE(a_runtime_starts_whole_or_leaves_nothing),
+    PLAIN_CASE(a_blocked_loop_is_reported_or_cannot_be_watched),
     PLAIN_CASE(a_pinned_runtime_starts_whole_or_leaves_nothing),
 };
 

@@ -283,7 +283,7 @@ static enum inject_call syscall_kind(long number, long operation)
         return INJECT_EPOLL_PWAIT2;
     if (number == SYS_futex && (operation & FUTEX_CMD_MASK) == FUTEX_WAIT)
         return INJECT_FUTEX_WAIT;
-    return INJECT_SYSCALL;
+    return number == SYS_tgkill ? INJECT_TGKILL : INJECT_SYSCALL;
 }
 
 DECLARE(long, syscall, (long number, ...))
