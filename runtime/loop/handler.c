@@ -49,9 +49,10 @@ static void renew(struct gyre__handlers *handlers, struct gyre__handler *entry)
     entry->changed = handlers->polls;
 }
 
-static void forget(struct gyre__handlers *handlers, struct gyre__handler *entry)
+static void forget(struct gyre__handlers *handlers, int fd, struct gyre__handler *entry)
 {
     renew(handlers, entry);
+    gyre__closers_set(&handlers->closers, fd, NULL);
     entry->kind = GYRE__HANDLER_FREE;
     entry->absent = false;
     entry->arg = NULL;
@@ -103,12 +104,10 @@ static void arm(struct gyre__handlers *handlers, struct gyre__handler *entry, ui
         entry->changed = handlers->polls; /* an event already fetched is not this arming's */
 }
 
-int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_handler_fn *fn,
-                          void *arg)
+/* Adds a handler; `close` is NULL if nobody owns fd. */
+static int add(struct gyre_loop *loop, int fd, uint32_t events, gyre_handler_fn *fn, void *arg,
+               gyre_close_fn *close)
 {
-    int r = check(loop, fd, events, "gyre_loop_add_handler");
-    if (r != 0)
-        return r;
     if (fn == NULL)
         return -EINVAL;
     if (loop->closed)
@@ -119,12 +118,16 @@ int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_
     /* The number may be a closed one's, far beyond what the process ever uses: ask the kernel
      * before making room for it. */
     struct gyre__handler next = {.generation = entry != NULL ? entry->generation + 1 : 1};
-    r = loop->backend->readiness->add(loop->poller, fd, events | GYRE_ERROR, datum_of(fd, &next));
+    int r =
+        loop->backend->readiness->add(loop->poller, fd, events | GYRE_ERROR, datum_of(fd, &next));
     if (r != 0)
         return r;
     entry = reserve(&loop->handlers, fd);
-    if (entry == NULL) {
+    if (entry == NULL ||
+        (close != NULL && gyre__closers_reserve(&loop->handlers.closers, fd) != 0)) {
         (void)loop->backend->readiness->remove(loop->poller, fd); /* it was just added */
+        if (entry != NULL && is_users(entry))
+            forget(&loop->handlers, fd, entry); /* a closed file's, as the add has shown */
         return -ENOMEM;
     }
     renew(&loop->handlers, entry);
@@ -132,9 +135,26 @@ int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_
     entry->fn.handler = fn;
     entry->arg = arg;
     entry->context = gyre__context_capture();
+    gyre__closers_set(&loop->handlers.closers, fd, close);
     arm(&loop->handlers, entry, events | GYRE_ERROR);
     gyre__context_drop(before);
     return 0;
+}
+
+int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events, gyre_handler_fn *fn,
+                          void *arg)
+{
+    int r = check(loop, fd, events, "gyre_loop_add_handler");
+    return r != 0 ? r : add(loop, fd, events, fn, arg, NULL);
+}
+
+int gyre_loop_add_owned_handler(struct gyre_loop *loop, int fd, uint32_t events,
+                                gyre_handler_fn *fn, void *arg, gyre_close_fn *close)
+{
+    int r = check(loop, fd, events, "gyre_loop_add_owned_handler");
+    if (r != 0)
+        return r;
+    return close == NULL ? -EINVAL : add(loop, fd, events, fn, arg, close);
 }
 
 int gyre_loop_update_handler(struct gyre_loop *loop, int fd, uint32_t events)
@@ -166,7 +186,7 @@ int gyre_loop_remove_handler(struct gyre_loop *loop, int fd)
     r = loop->backend->readiness->remove(loop->poller, fd);
     if (r == -ENOENT && entry->absent)
         r = 0; /* a rebuild left it out */
-    forget(&loop->handlers, entry);
+    forget(&loop->handlers, fd, entry);
     return r;
 }
 
@@ -194,6 +214,7 @@ int gyre__host_claim(struct gyre__channel *channel, gyre__ready_fn *fn)
             return r == -EEXIST ? -EBUSY : r;
     }
     renew(&loop->handlers, entry);
+    gyre__closers_set(&loop->handlers.closers, channel->fd, NULL);
     entry->events = events;
     entry->fn.ready = fn;
     entry->arg = channel;
@@ -235,7 +256,7 @@ void gyre__host_release(struct gyre__channel *channel)
         return; /* the loop has closed and freed its table */
     if (entry->events != 0 && (loop->backend->capabilities & GYRE__CAP_FORGETS) == 0)
         (void)loop->backend->readiness->remove(loop->poller, channel->fd); /* gone: as well */
-    forget(&loop->handlers, entry);
+    forget(&loop->handlers, channel->fd, entry);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -397,10 +418,34 @@ void gyre__handlers_abandon(struct gyre_loop *loop)
     visit(loop, abandon);
 }
 
+/* Lets the owner close, in the context of the registration. He may remove what else is his. */
+GYRE_ON_LOOP static void close_by_owner(struct gyre_loop *loop, int fd, struct gyre__handler *entry,
+                                        gyre_close_fn *close)
+{
+    struct gyre_context *context = gyre_context_acquire(entry->context);
+    void *arg = entry->arg;
+    forget(&loop->handlers, fd, entry); /* first: once is all */
+    gyre__context_begin(context);
+    close(loop, fd, arg);
+    gyre__context_end();
+    gyre__context_drop(context);
+}
+
 static void close_fd(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
 {
-    if (is_users(entry))
+    gyre__assert_on_loop();
+    if (!is_users(entry))
+        return;
+    gyre_close_fn *close = gyre__closers_find(&loop->handlers.closers, fd);
+    if (close == NULL)
         loop->backend->descriptors->close(fd);
+    else if (!gyre__loop_is_inherited(loop)) /* else the owner is the parent's as well */
+        close_by_owner(loop, fd, entry, close);
+}
+
+void gyre__handlers_close_fds(struct gyre_loop *loop)
+{
+    visit(loop, close_fd);
 }
 
 static void drop_context(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
@@ -411,11 +456,9 @@ static void drop_context(struct gyre_loop *loop, int fd, struct gyre__handler *e
     entry->context = NULL;
 }
 
-void gyre__handlers_deinit(struct gyre_loop *loop, bool close_fds)
+void gyre__handlers_deinit(struct gyre_loop *loop)
 {
     struct gyre__handlers *handlers = &loop->handlers;
-    if (close_fds)
-        visit(loop, close_fd);
     visit(loop, drop_context);
     for (uint32_t at = 0; at < handlers->chunks_count; at++) {
         if (handlers->chunks[at] != NULL)
@@ -426,4 +469,5 @@ void gyre__handlers_deinit(struct gyre_loop *loop, bool close_fds)
         gyre__port_release(handlers->chunks, handlers->chunks_count * sizeof(*handlers->chunks));
     handlers->chunks = NULL;
     handlers->chunks_count = 0;
+    gyre__closers_deinit(&handlers->closers);
 }

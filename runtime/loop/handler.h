@@ -23,6 +23,7 @@
 #include <gyre/loop.h>
 
 #include "contract/backend.h"
+#include "loop/closer.h"
 
 enum gyre__handler_limits {
     GYRE__HANDLERS_CHUNK = 128, /* entries: 5 KiB, what a hundred connections touch anyway */
@@ -57,6 +58,7 @@ struct gyre__handlers {
     uint32_t polls; /* number of the last poll; wraps */
     uint64_t rebuilt_ns; /* when the set was last rebuilt or mended, 0: never */
     int torn; /* why a rebuilt set lacks descriptors, perhaps the waker; 0: it is whole */
+    struct gyre__closers closers; /* of users' entries alone */
 };
 
 /* The entry of fd, NULL if its chunk does not exist. */
@@ -80,7 +82,11 @@ void gyre__handlers_mend(struct gyre_loop *loop) GYRE_ON_LOOP;
 /* The loop closes: abandons every channel. Their users close them from the completions. */
 void gyre__handlers_abandon(struct gyre_loop *loop) GYRE_ON_LOOP;
 
-/* Removes every handler, and closes their descriptors if asked; frees the table. */
-void gyre__handlers_deinit(struct gyre_loop *loop, bool close_fds) GYRE_ON_LOOP;
+/* Closes the descriptor of every handler, or has its owner close it. Nothing can be added any more.
+ * In a child the owners are not called, and what is theirs stays open. */
+void gyre__handlers_close_fds(struct gyre_loop *loop) GYRE_ON_LOOP;
+
+/* Removes every handler, and frees the table. */
+void gyre__handlers_deinit(struct gyre_loop *loop) GYRE_ON_LOOP;
 
 #endif

@@ -235,26 +235,36 @@ static void cancel_all(struct gyre_loop *loop)
              loop->completions.head != NULL || loop->queue.head != NULL);
 }
 
+/* Closes the handlers' descriptors. An owner may close a stream of his, which completes. */
+GYRE_ON_LOOP static void close_fds(struct gyre_loop *loop)
+{
+    gyre__handlers_close_fds(loop);
+    while (!gyre__loop_is_inherited(loop) && gyre__loop_run_completions(loop))
+        ;
+}
+
 static void close_entered(struct gyre_loop *loop, unsigned flags)
 {
     gyre__assert_on_loop();
+    struct gyre_context *before = gyre_context_enter(NULL);
     loop->closed = true;
     gyre__watch_close(loop);
     if (!gyre__loop_is_inherited(loop)) { /* else all of that is the parent's to end */
-        struct gyre_context *before = gyre_context_enter(NULL);
         gyre__inbox_close(loop);
         gyre__works_close(loop);
         cancel_all(loop);
-        (void)gyre_context_enter(before);
     } else {
         gyre__waiters_forget(loop);
         gyre__works_forget(loop);
     }
+    if ((flags & GYRE_CLOSE_ALL_FDS) != 0)
+        close_fds(loop);
+    (void)gyre_context_enter(before);
     gyre__signals_close(loop);
     gyre__inbox_deinit(loop);
     gyre__nodes_deinit(&loop->nodes);
     gyre__works_deinit(&loop->works);
-    gyre__handlers_deinit(loop, (flags & GYRE_CLOSE_ALL_FDS) != 0);
+    gyre__handlers_deinit(loop);
     gyre__timers_deinit(&loop->timers);
     gyre__blocks_deinit(&loop->blocks);
     loop->backend->readiness->destroy(loop->poller);

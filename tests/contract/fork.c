@@ -182,6 +182,36 @@ static void T112_signal_in_a_child_does_not_wake_the_parents_loop(void)
     gyre_loop_destroy(loop);
 }
 
+static void count_close(struct gyre_loop *loop, int fd, void *arg)
+{
+    (void)fd;
+    (void)count(loop, 0, arg);
+}
+
+static void T112_owners_of_descriptors_are_not_called_in_a_child(void)
+{
+    struct gyre_loop *loop = make_loop();
+    unsigned closes = 0;
+    int fds[2];
+    CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+    CHECK_EQ(
+        gyre_loop_add_owned_handler(loop, fds[0], GYRE_READ, count_ready, &closes, count_close), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(gyre_loop_close(loop, GYRE_CLOSE_ALL_FDS), 0);
+        CHECK_EQ(closes, 0);
+        CHECK(fcntl(fds[0], F_GETFD) >= 0); /* it is the owner's to close */
+        gyre_loop_release(loop);
+        plain_exit_child();
+    }
+    join_child(child);
+    CHECK_EQ(gyre_loop_close(loop, GYRE_CLOSE_ALL_FDS), 0);
+    CHECK_EQ(closes, 1);
+    gyre_loop_destroy(loop);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 struct parted {
     pid_t child;
     unsigned after; /* calls behind the fork */
@@ -465,6 +495,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T112_calls_and_posts_in_a_child_are_refused),
     PLAIN_CASE(T112_close_in_a_child_leaves_the_parents_loop_alone),
     PLAIN_CASE(T112_signal_in_a_child_does_not_wake_the_parents_loop),
+    PLAIN_CASE(T112_owners_of_descriptors_are_not_called_in_a_child),
     PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
     PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
     PLAIN_CASE(T112_child_may_make_and_run_loops_of_its_own),

@@ -175,6 +175,58 @@ static void a_handler_that_cannot_be_added_can_be_added_again(void)
     sweep(register_and_deliver, NULL);
 }
 
+/* ---- owners ---------------------------------------------------------------------------------- */
+
+struct owner {
+    int fd;
+    unsigned closes;
+};
+
+static int never_ready(struct gyre_loop *loop, int fd, uint32_t events, void *arg)
+{
+    (void)loop;
+    (void)fd;
+    (void)arg;
+    HOLDS_EQ(events, GYRE_NONE); /* fails: nothing was asked for */
+    return 0;
+}
+
+static void close_owner(struct gyre_loop *loop, int fd, void *arg)
+{
+    struct owner *owner = arg;
+    (void)loop;
+    HOLDS_EQ(fd, owner->fd);
+    owner->closes++;
+}
+
+/* Two owners, whose numbers lie in different chunks. One that could not be added is not called. */
+static void own_and_close(const void *arg)
+{
+    struct watch watch = {.calls = 0};
+    struct gyre_loop *loop = make_loop();
+    bool added[2];
+    (void)arg;
+    if (loop == NULL)
+        return;
+    open_watch(&watch);
+    struct owner owners[2] = {{.fd = watch.fds[1]}, {.fd = watch.high}};
+    for (int i = 0; i < 2; i++)
+        added[i] = sweep_tell(gyre_loop_add_owned_handler(
+                       loop, owners[i].fd, GYRE_NONE, never_ready, &owners[i], close_owner)) == 0;
+    HOLDS_EQ(gyre_loop_close(loop, GYRE_CLOSE_ALL_FDS), 0);
+    for (int i = 0; i < 2; i++)
+        HOLDS_EQ(owners[i].closes, added[i]);
+    gyre_loop_release(loop);
+    close_watch(&watch);
+}
+
+static void an_owner_that_cannot_be_added_is_not_called(void)
+{
+    sweep(own_and_close, NULL);
+}
+
+/* ---- a poll set that is rebuilt -------------------------------------------------------------- */
+
 struct sleeper {
     struct gyre_loop *loop;
     uint64_t sleeps; /* before the run */
@@ -448,6 +500,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(a_process_without_a_key_left_may_have_one_later), /* first: the key stays */
     PLAIN_CASE(a_loop_that_cannot_be_made_leaves_nothing),
     PLAIN_CASE(a_handler_that_cannot_be_added_can_be_added_again),
+    PLAIN_CASE(an_owner_that_cannot_be_added_is_not_called),
     PLAIN_CASE(a_loop_whose_poll_set_cannot_be_rebuilt_goes_on),
     PLAIN_CASE(accepted_posts_end_once_each),
     PLAIN_CASE(accepted_posts_of_a_bounded_loop_end_once_each),

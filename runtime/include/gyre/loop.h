@@ -47,8 +47,15 @@ enum gyre_make_current {
 };
 
 enum gyre_close_flags {
-    GYRE_CLOSE_ALL_FDS = 1 /* close every descriptor that has a handler */
+    GYRE_CLOSE_ALL_FDS = 1 /* close each descriptor that has a handler, or have its owner do so */
 };
+
+/*
+ * Closes `fd` for its owner, `arg`: the argument of its handler, which is removed already. Called
+ * on the thread that closes the loop, which accepts nothing any more; other handlers may be
+ * removed.
+ */
+typedef void gyre_close_fn(struct gyre_loop *loop, int fd, void *arg);
 
 /* The clock of a loop, in ns. It should not step back; GYRE_NEVER is not a time. */
 typedef uint64_t gyre_clock_fn(void *arg);
@@ -194,9 +201,9 @@ GYRE_API void gyre_loop_wake(struct gyre_loop *loop) GYRE_ANY_THREAD;
 
 /*
  * Closes the loop: posts are refused from now on; what was posted, the timers, the operations and
- * what waits for futures end with -ECANCELED, once each, on the calling thread; handlers are
- * removed, and their descriptors closed with GYRE_CLOSE_ALL_FDS. The memory lives until the last
- * release. A second close is harmless.
+ * what waits for futures end with -ECANCELED, once each, on the calling thread; then handlers are
+ * removed, and their descriptors closed with GYRE_CLOSE_ALL_FDS, by their owners where they have
+ * one. The memory lives until the last release. A second close is harmless.
  *
  * Threads:  the owner's; others may post meanwhile.
  * Errors:   -EBUSY: it is running; -EPERM: not the owner, or a loop of a runtime; -EINVAL: unknown
@@ -304,6 +311,21 @@ GYRE_API uint32_t gyre_loop_capabilities(const struct gyre_loop *loop) GYRE_ANY_
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events,
                                                    gyre_handler_fn *fn, void *arg) GYRE_ON_LOOP;
+
+/*
+ * As gyre_loop_add_handler, for a descriptor that is an object's: `arg` owns it, and a close with
+ * GYRE_CLOSE_ALL_FDS calls close(loop, fd, arg) in its place, once. Nothing else calls it: neither
+ * a close without the flag, nor removing the handler, nor a close in a forked child.
+ *
+ * Threads:  the loop's.
+ * Order:    as gyre_loop_add_handler; owners are called in the order of their descriptors.
+ * Lifetime: the owner's until the handler is removed or `close` called.
+ * Errors:   as gyre_loop_add_handler; also -EINVAL: close is NULL.
+ */
+GYRE_API GYRE_MUST_CHECK int gyre_loop_add_owned_handler(struct gyre_loop *loop, int fd,
+                                                         uint32_t events, gyre_handler_fn *fn,
+                                                         void *arg, gyre_close_fn *close)
+    GYRE_ON_LOOP;
 
 /*
  * Replaces the events of a handler. An event that was fetched before is still delivered as it was.
