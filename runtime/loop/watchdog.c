@@ -278,11 +278,13 @@ static void join_thread(void)
     tell_waiters();
 }
 
-/* Ends the thread if it has nothing to watch. The thread itself leaves that to a later caller. */
+/* Ends the thread if it has nothing to watch. Who is in a report, which the thread would wait for,
+ * leaves that to a later caller; so does the thread itself. */
 static void end_if_idle(void)
 {
     gyre__lock_acquire(&lock);
-    if (state == RUNNING && watched == NULL && !gyre__thread.watchdog) {
+    bool in_report = reported != NULL && reporter == gyre__thread_serial();
+    if (state == RUNNING && watched == NULL && !in_report && !gyre__thread.watchdog) {
         state = ENDING;
         wake_watchdog();
         while (state == ENDING)

@@ -60,13 +60,13 @@ static struct gyre_loop *make_loop(void)
 
 static void reset(void)
 {
-    atomic_store(&seen.reports, 0);
-    atomic_store(&seen.stray, 0);
-    atomic_store(&seen.found, 0);
-    atomic_store(&seen.wanted, true);
-    atomic_store(&seen.go_on, false);
-    atomic_store(&seen.lines, 0);
-    atomic_store(&seen.named, 0);
+    atomic_store_explicit(&seen.reports, 0, memory_order_seq_cst);
+    atomic_store_explicit(&seen.stray, 0, memory_order_seq_cst);
+    atomic_store_explicit(&seen.found, 0, memory_order_seq_cst);
+    atomic_store_explicit(&seen.wanted, true, memory_order_seq_cst);
+    atomic_store_explicit(&seen.go_on, false, memory_order_seq_cst);
+    atomic_store_explicit(&seen.lines, 0, memory_order_seq_cst);
+    atomic_store_explicit(&seen.named, 0, memory_order_seq_cst);
 }
 
 /* Blocks the loop. Never inlined: its address is looked for. */
@@ -75,7 +75,7 @@ __attribute__((noinline)) static int spin(struct gyre_loop *loop, int status, vo
     uint64_t end_ns = now_ns() + PATIENCE_S * UINT64_C(1000000000);
     (void)status;
     (void)arg;
-    while (!atomic_load(&seen.go_on) && now_ns() < end_ns)
+    while (!atomic_load_explicit(&seen.go_on, memory_order_seq_cst) && now_ns() < end_ns)
         ;
     return gyre_loop_stop(loop);
 }
@@ -94,15 +94,15 @@ static bool holds_spin(const struct gyre_blocking *blocking)
 static void report(struct gyre_loop *loop, const struct gyre_blocking *blocking, void *arg)
 {
     (void)arg;
-    atomic_fetch_add(&seen.inside, 1);
-    if (!atomic_load(&seen.wanted))
-        atomic_fetch_add(&seen.stray, 1);
-    atomic_store(&seen.loop, loop);
-    atomic_store(&seen.duration_ns, blocking->duration_ns);
-    atomic_fetch_add(&seen.found, holds_spin(blocking));
-    atomic_fetch_add(&seen.reports, 1);
-    atomic_store(&seen.go_on, true);
-    atomic_fetch_sub(&seen.inside, 1);
+    atomic_fetch_add_explicit(&seen.inside, 1, memory_order_seq_cst);
+    if (!atomic_load_explicit(&seen.wanted, memory_order_seq_cst))
+        atomic_fetch_add_explicit(&seen.stray, 1, memory_order_seq_cst);
+    atomic_store_explicit(&seen.loop, loop, memory_order_seq_cst);
+    atomic_store_explicit(&seen.duration_ns, blocking->duration_ns, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&seen.found, holds_spin(blocking), memory_order_seq_cst);
+    atomic_fetch_add_explicit(&seen.reports, 1, memory_order_seq_cst);
+    atomic_store_explicit(&seen.go_on, true, memory_order_seq_cst);
+    atomic_fetch_sub_explicit(&seen.inside, 1, memory_order_seq_cst);
 }
 
 static void T72_a_report_has_the_stack_of_the_function_that_blocks(void)
@@ -113,10 +113,10 @@ static void T72_a_report_has_the_stack_of_the_function_that_blocks(void)
     CHECK_EQ(gyre_loop_add_callback(loop, spin, NULL), 0);
     CHECK_EQ(gyre_loop_run(loop), 0);
     gyre_loop_destroy(loop); /* ends the watchdog, too: the case compares threads */
-    CHECK_EQ(atomic_load(&seen.reports), 1);
-    CHECK_EQ(atomic_load(&seen.found), 1);
-    CHECK(atomic_load(&seen.loop) == loop);
-    CHECK_GE(atomic_load(&seen.duration_ns), THRESHOLD_NS);
+    CHECK_EQ(atomic_load_explicit(&seen.reports, memory_order_seq_cst), 1);
+    CHECK_EQ(atomic_load_explicit(&seen.found, memory_order_seq_cst), 1);
+    CHECK(atomic_load_explicit(&seen.loop, memory_order_seq_cst) == loop);
+    CHECK_GE(atomic_load_explicit(&seen.duration_ns, memory_order_seq_cst), THRESHOLD_NS);
 }
 
 /* A runtime's threads block all signals; the mask must be as before behind the run. */
@@ -144,7 +144,7 @@ static void T72_a_thread_that_blocks_all_signals_has_a_stack_as_well(void)
     CHECK_EQ(gyre_loop_add_callback(loop, spin, NULL), 0);
     CHECK_EQ(pthread_create(&runner, NULL, run_blocked, loop), 0);
     CHECK_EQ(pthread_join(runner, NULL), 0);
-    CHECK_EQ(atomic_load(&seen.found), 1);
+    CHECK_EQ(atomic_load_explicit(&seen.found, memory_order_seq_cst), 1);
     CHECK_EQ(gyre_loop_set_blocking_threshold(loop, 0, NULL, NULL), 0);
     gyre_loop_destroy(loop);
 }
@@ -156,9 +156,10 @@ static void count_line(enum gyre_log_level level, const char *line, void *arg)
     (void)arg;
     if (level != GYRE_LOG_WARNING)
         return;
-    atomic_fetch_add(&seen.lines, 1);
-    atomic_fetch_add(&seen.named, strncmp(line, "  #", 3) == 0 && strlen(line) > 6);
-    atomic_store(&seen.go_on, true);
+    atomic_fetch_add_explicit(&seen.lines, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&seen.named, strncmp(line, "  #", 3) == 0 && strlen(line) > 6,
+                              memory_order_seq_cst);
+    atomic_store_explicit(&seen.go_on, true, memory_order_seq_cst);
 }
 
 static void T74_the_log_names_what_blocks(void)
@@ -171,8 +172,9 @@ static void T74_the_log_names_what_blocks(void)
     CHECK_EQ(gyre_loop_run(loop), 0);
     CHECK_EQ(gyre_loop_set_blocking_log_threshold(loop, 0), 0);
     gyre_set_log(NULL, NULL);
-    CHECK_GE(atomic_load(&seen.lines), 2);
-    CHECK_EQ(atomic_load(&seen.named), atomic_load(&seen.lines) - 1);
+    CHECK_GE(atomic_load_explicit(&seen.lines, memory_order_seq_cst), 2);
+    CHECK_EQ(atomic_load_explicit(&seen.named, memory_order_seq_cst),
+             atomic_load_explicit(&seen.lines, memory_order_seq_cst) - 1);
     gyre_loop_destroy(loop);
 }
 
@@ -208,22 +210,24 @@ static void T73_none_comes_when_the_call_that_ends_it_has_returned(void)
     reset();
     CHECK_EQ(pthread_create(&runner, NULL, run_for_a_while, loop), 0);
     while (r == 0) {
-        atomic_store(&seen.wanted, true);
+        atomic_store_explicit(&seen.wanted, true, memory_order_seq_cst);
         r = gyre_loop_set_blocking_threshold(loop, 100 * 1000, report, NULL);
-        unsigned before = atomic_load(&seen.reports);
+        unsigned before = atomic_load_explicit(&seen.reports, memory_order_seq_cst);
         uint64_t end_ns = now_ns() + 1000 * 1000; /* one more may be under way when it ends */
-        while (r == 0 && atomic_load(&seen.reports) == before && now_ns() < end_ns)
+        while (r == 0 && atomic_load_explicit(&seen.reports, memory_order_seq_cst) == before &&
+               now_ns() < end_ns)
             ;
         r = gyre_loop_set_blocking_threshold(loop, 0, NULL, NULL);
-        atomic_store(&seen.wanted, false);
+        atomic_store_explicit(&seen.wanted, false, memory_order_seq_cst);
         if (r == 0)
-            CHECK_EQ(atomic_load(&seen.inside), 0);
+            CHECK_EQ(atomic_load_explicit(&seen.inside, memory_order_seq_cst), 0);
         rounds++;
     }
     CHECK_EQ(r, -ESHUTDOWN);
     CHECK_EQ(pthread_join(runner, NULL), 0);
-    CHECK_EQ(atomic_load(&seen.stray), 0);
-    plain_note("%u rounds, %u reports", rounds, atomic_load(&seen.reports));
+    CHECK_EQ(atomic_load_explicit(&seen.stray, memory_order_seq_cst), 0);
+    plain_note("%u rounds, %u reports", rounds,
+               atomic_load_explicit(&seen.reports, memory_order_seq_cst));
     gyre_loop_destroy(loop);
 }
 
@@ -248,9 +252,9 @@ static void a_dump_from_another_thread_tells_of_the_stretch(void)
     while (!busy && now_ns() < end_ns)
         CHECK_EQ(gyre_loop_dump(loop, note_line, &busy), 0);
     CHECK(busy);
-    atomic_store(&seen.go_on, true);
+    atomic_store_explicit(&seen.go_on, true, memory_order_seq_cst);
     CHECK_EQ(pthread_join(runner, NULL), 0);
-    CHECK_EQ(atomic_load(&seen.reports), 0);
+    CHECK_EQ(atomic_load_explicit(&seen.reports, memory_order_seq_cst), 0);
     gyre_loop_destroy(loop);
 }
 
@@ -271,7 +275,7 @@ static void T112_a_child_watches_its_own_loops(void)
         CHECK_EQ(gyre_loop_set_blocking_threshold(own, THRESHOLD_NS, report, NULL), 0);
         CHECK_EQ(gyre_loop_add_callback(own, spin, NULL), 0);
         CHECK_EQ(gyre_loop_run(own), 0);
-        CHECK_EQ(atomic_load(&seen.found), 1);
+        CHECK_EQ(atomic_load_explicit(&seen.found, memory_order_seq_cst), 1);
         gyre_loop_destroy(own);
         gyre_loop_destroy(loop);
         plain_exit_child();
@@ -280,7 +284,7 @@ static void T112_a_child_watches_its_own_loops(void)
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);
     CHECK_EQ(gyre_loop_set_blocking_threshold(loop, 0, NULL, NULL), 0); /* the parent's still is */
-    CHECK_EQ(atomic_load(&seen.reports), 0);
+    CHECK_EQ(atomic_load_explicit(&seen.reports, memory_order_seq_cst), 0);
     gyre_loop_destroy(loop);
 }
 

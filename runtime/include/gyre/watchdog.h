@@ -41,7 +41,8 @@ typedef void gyre_blocking_fn(struct gyre_loop *loop, const struct gyre_blocking
                               void *arg);
 
 /*
- * Has `fn` called once for each stretch of `loop` that reaches `threshold_ns`. 0 or NULL: no longer.
+ * Has `fn` called once for each stretch of `loop` that reaches `threshold_ns`. 0 or NULL: no
+ * longer.
  *
  * Threads:  any; not signal handlers.
  * Blocks:   until a report of the loop that is under way is over, unless called from it: after the
