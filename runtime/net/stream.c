@@ -212,7 +212,7 @@ static void forsake(struct gyre_stream *stream)
     stream->channel.fd = -1;
 }
 
-static void close_stream(struct gyre_stream *stream, bool reset, const char *function)
+GYRE_ON_LOOP static void close_stream(struct gyre_stream *stream, bool reset, const char *function)
 {
     if (stream == NULL)
         return;
