@@ -344,7 +344,8 @@ static void begin_visit(struct gyre_loop *loop, struct gyre__visit *visit)
 static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
 {
     receive(loop); /* a stop that came before this counts as one with what ended the run (T59) */
-    loop->interrupted = 0;
+    /* In a child a run of the same loop around this one has to return as well. */
+    loop->interrupted = gyre__loop_is_inherited(loop) ? -ECHILD : 0;
     atomic_store_explicit(&loop->running, false, memory_order_relaxed);
     atomic_store_explicit(&loop->stopped, false, memory_order_relaxed);
     if (loop->depth == 1)

@@ -279,6 +279,36 @@ static void T112_all_runs_that_are_nested_return_in_the_child(void)
     gyre_loop_destroy(inner);
 }
 
+static int fork_in_an_inner_run(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)status;
+    CHECK_EQ(gyre_loop_add_callback(loop, fork_inside, arg), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, stop, NULL), 0);
+    CHECK_EQ(gyre_loop_stop(loop), 0);
+    CHECK_EQ(gyre_loop_run(loop), 0); /* that stop's */
+    int result = gyre_loop_run(loop);
+    CHECK_EQ(result, ((struct parted *)arg)->child == 0 ? -ECHILD : 0);
+    return 0;
+}
+
+static void T112_outer_run_of_the_same_loop_returns_in_the_child_too(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct parted parted = {.child = -1};
+    CHECK_EQ(gyre_loop_add_callback(loop, fork_in_an_inner_run, &parted), 0);
+    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &parted.after), 0); /* due in both runs */
+    int result = gyre_loop_run(loop);
+    if (parted.child == 0) {
+        CHECK_EQ(result, -ECHILD);
+        CHECK_EQ(parted.after, 0);
+        plain_exit_child();
+    }
+    CHECK_EQ(result, 0);
+    CHECK_EQ(parted.after, 1);
+    join_child(parted.child);
+    gyre_loop_destroy(loop);
+}
+
 static void T112_child_may_make_and_run_loops_of_its_own(void)
 {
     struct gyre_loop *loop = make_loop();
@@ -498,6 +528,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T112_owners_of_descriptors_are_not_called_in_a_child),
     PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
     PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
+    PLAIN_CASE(T112_outer_run_of_the_same_loop_returns_in_the_child_too),
     PLAIN_CASE(T112_child_may_make_and_run_loops_of_its_own),
     PLAIN_CASE(T112_loop_that_another_thread_runs_can_be_closed_in_the_child),
     PLAIN_CASE(T112_runtime_in_a_child_is_refused_and_can_be_destroyed),
