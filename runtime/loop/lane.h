@@ -53,6 +53,7 @@
 #include <gyre/task.h>
 
 #include "loop/door.h"
+#include "loop/message.h"
 
 enum gyre__lane_limits {
     GYRE__LANE_CHUNK_MIN = 84, /* messages of the first chunk: 2 KiB, what an idle lane costs */
@@ -61,12 +62,6 @@ enum gyre__lane_limits {
     GYRE__LANE_KEPT = 1 << 20, /* bytes a lane: 40,000 callbacks under way */
     GYRE__LANE_AHEAD = 12, /* messages, 4 to 5 lines: what a line takes from core to core */
     GYRE__LANE_PAD = 64 /* between lines that different threads write */
-};
-
-struct gyre__message {
-    gyre_fn *fn; /* NULL: arg is a task */
-    void *arg;
-    struct gyre_context *context;
 };
 
 struct gyre__chunk {

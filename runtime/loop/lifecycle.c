@@ -208,17 +208,6 @@ int gyre__loop_create_managed(const struct gyre_loop_options *options, struct gy
 
 /* ---- close ----------------------------------------------------------------------------------- */
 
-static void cancel_timers(struct gyre_loop *loop)
-{
-    struct gyre__timer_call call;
-    while (gyre__timers_take_any(&loop->timers, &call)) {
-        gyre__context_begin(call.context);
-        (void)call.fn(loop, -ECANCELED, call.arg); /* it only releases */
-        gyre__context_end();
-        gyre__context_drop(call.context);
-    }
-}
-
 /* Ends everything that is pending with -ECANCELED. Nothing new is accepted, so this comes to an
  * end. */
 static void cancel_all(struct gyre_loop *loop)
@@ -230,7 +219,7 @@ static void cancel_all(struct gyre_loop *loop)
             ;
         while (loop->queue.head != NULL)
             gyre__loop_run_next(loop, -ECANCELED);
-        cancel_timers(loop);
+        gyre__loop_cancel_timers(loop);
     } while (gyre__waiters_cancel_one(loop) || gyre__works_cancel_one(loop) ||
              loop->completions.head != NULL || loop->queue.head != NULL);
 }
@@ -330,9 +319,9 @@ void gyre_loop_destroy(struct gyre_loop *loop)
         gyre__log(GYRE_LOG_ERROR, "gyre_loop_destroy: the loop is its runtime's to destroy");
         return;
     }
+    turn_out_parents(loop);
     /* relaxed: inside run its end closes, in another's run the last release; else nobody is inside
      * */
-    turn_out_parents(loop);
     if (gyre__loop_is_mine(loop))
         loop->destroyed = true;
     else if (atomic_load_explicit(&loop->owner, memory_order_relaxed) == GYRE__NOBODY)

@@ -100,14 +100,15 @@ GYRE_ON_LOOP static void judge(struct gyre_loop *loop, enum gyre_failure_kind ki
     gyre__loop_judge(loop, &failure);
 }
 
-/* Calls a function in the context of its registration, whose reference it drops. */
-GYRE_ON_LOOP static void call(struct gyre_loop *loop, const struct gyre__message *message,
-                              int status, bool cancelled)
+/* Calls a function in the context of its registration, whose reference it drops. Its result goes
+ * nowhere if it was cancelled: it only releases, and has nothing to fail at. */
+GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, const struct gyre__message *message,
+                                     int status, enum gyre_failure_kind kind, bool cancelled)
 {
     gyre__context_begin(message->context);
     int r = message->fn(loop, status, message->arg);
-    if (r != 0 && !cancelled) /* a cancelled one only releases: it has nothing to fail at */
-        judge(loop, GYRE_FAILED_CALLBACK, message->fn, message->arg, r);
+    if (r != 0 && !cancelled)
+        judge(loop, kind, message->fn, message->arg, r);
     gyre__context_end();
     gyre__context_drop(message->context);
 }
@@ -127,7 +128,7 @@ GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task
         waiter = gyre__waiter_leave(loop, task);
     else if (task->kind == GYRE__TASK_WORK)
         status = gyre__work_arrive(loop, task, status);
-    call(loop, &message, status, cancelled);
+    call(loop, &message, status, GYRE_FAILED_CALLBACK, cancelled);
     if (waiter != NULL)
         gyre__waiter_end(waiter);
 }
@@ -140,7 +141,7 @@ GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
         return;
     }
     gyre__loop_return_room(loop, 1);
-    call(loop, &message, status, status != 0);
+    call(loop, &message, status, GYRE_FAILED_CALLBACK, status != 0);
 }
 
 void gyre__loop_run_next(struct gyre_loop *loop, int status)
@@ -164,17 +165,19 @@ GYRE_ON_LOOP static void run_callbacks(struct gyre_loop *loop, uint64_t last)
 GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
 {
     struct budget budget = {.ns = loop->options.timer_budget_ns};
-    struct gyre__timer_call call;
+    struct gyre__message timer;
     while (loop->timers.due != NULL && loop->interrupted == 0 && !is_spent(loop, &budget)) {
-        (void)gyre__timers_take_due(&loop->timers, &call); /* there is one */
+        (void)gyre__timers_take_due(&loop->timers, &timer); /* there is one */
         gyre__counter_add(&loop->counters.timers, 1);
-        gyre__context_begin(call.context);
-        int r = call.fn(loop, 0, call.arg);
-        if (r != 0)
-            judge(loop, GYRE_FAILED_TIMER, call.fn, call.arg, r);
-        gyre__context_end();
-        gyre__context_drop(call.context);
+        call(loop, &timer, 0, GYRE_FAILED_TIMER, false);
     }
+}
+
+void gyre__loop_cancel_timers(struct gyre_loop *loop)
+{
+    struct gyre__message timer;
+    while (gyre__timers_take_any(&loop->timers, &timer))
+        call(loop, &timer, -ECANCELED, GYRE_FAILED_TIMER, true);
 }
 
 /* ---- 5 wait ---------------------------------------------------------------------------------- */
@@ -271,9 +274,9 @@ void gyre__host_complete(struct gyre_loop *loop, struct gyre__operation *operati
 
 GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
 {
+    /* Whether there were any is the closer's question. */
     if (loop->completions.head != NULL)
-        (void)gyre__loop_run_completions(
-            loop); /* whether there were any is the closer's question */
+        (void)gyre__loop_run_completions(loop);
     gyre__handlers_dispatch(loop);
 }
 

@@ -177,6 +177,9 @@ bool gyre__loop_meet_control(struct gyre_loop *loop);
 /* Runs the completions that are queued now, and not those that they add. False: there were none. */
 bool gyre__loop_run_completions(struct gyre_loop *loop) GYRE_ON_LOOP;
 
+/* Calls all timers, due or not, with -ECANCELED. */
+void gyre__loop_cancel_timers(struct gyre_loop *loop) GYRE_ON_LOOP;
+
 /* Takes the oldest callback from the queue, which has one, and calls it. */
 void gyre__loop_run_next(struct gyre_loop *loop, int status) GYRE_ON_LOOP;
 

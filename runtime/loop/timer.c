@@ -266,9 +266,9 @@ void gyre__timers_gather(struct gyre__timers *timers, uint64_t now_ns)
 }
 
 /* Ends the timer's part in the loop; from here on its memory is the user's, or its slot free. */
-static struct gyre__timer_call fire(struct gyre__timers *timers, struct gyre_timer *timer)
+static struct gyre__message fire(struct gyre__timers *timers, struct gyre_timer *timer)
 {
-    struct gyre__timer_call call = {timer->fn, timer->arg, timer->context};
+    struct gyre__message call = {timer->fn, timer->arg, timer->context};
     timer->context = NULL; /* the call's now */
     gyre__timers_stop(timers, timer);
     if (timer->handle != 0)
@@ -276,24 +276,24 @@ static struct gyre__timer_call fire(struct gyre__timers *timers, struct gyre_tim
     return call;
 }
 
-bool gyre__timers_take_due(struct gyre__timers *timers, struct gyre__timer_call *ret_call)
+bool gyre__timers_take_due(struct gyre__timers *timers, struct gyre__message *ret_message)
 {
     if (timers->due == NULL)
         return false;
     gyre__timer_prefetch(timers->due);
     if (timers->due->next != NULL)
         __builtin_prefetch(&timers->due->next->fn); /* its other line */
-    *ret_call = fire(timers, timers->due);
+    *ret_message = fire(timers, timers->due);
     return true;
 }
 
-bool gyre__timers_take_any(struct gyre__timers *timers, struct gyre__timer_call *ret_call)
+bool gyre__timers_take_any(struct gyre__timers *timers, struct gyre__message *ret_message)
 {
     (void)gyre__timers_next(timers); /* for its side: the front is true then */
     struct gyre_timer *timer = timers->due != NULL ? timers->due : timers->near.root;
     if (timer == NULL)
         return false;
-    *ret_call = fire(timers, timer);
+    *ret_message = fire(timers, timer);
     return true;
 }
 

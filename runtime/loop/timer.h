@@ -32,6 +32,7 @@
 
 #include <gyre/timer.h>
 
+#include "loop/message.h"
 #include "loop/timer_heap.h"
 #include "loop/timer_wheel.h"
 
@@ -72,13 +73,6 @@ struct gyre__timers {
     struct gyre__calls calls;
 };
 
-/* What a timer calls, taken out before the call, so that the timer may be freed in it. */
-struct gyre__timer_call {
-    gyre_fn *fn;
-    void *arg;
-    struct gyre_context *context; /* with the timer's reference */
-};
-
 void gyre__timers_init(struct gyre__timers *timers);
 
 /* Whether any is armed that was not gathered. */
@@ -94,10 +88,10 @@ uint64_t gyre__timers_next(struct gyre__timers *timers);
 void gyre__timers_gather(struct gyre__timers *timers, uint64_t now_ns);
 
 /* Takes the first due timer, which is idle from then on. False: none is left. */
-bool gyre__timers_take_due(struct gyre__timers *timers, struct gyre__timer_call *ret_call);
+bool gyre__timers_take_due(struct gyre__timers *timers, struct gyre__message *ret_message);
 
 /* Takes any armed timer, earliest first, whatever the time. */
-bool gyre__timers_take_any(struct gyre__timers *timers, struct gyre__timer_call *ret_call);
+bool gyre__timers_take_any(struct gyre__timers *timers, struct gyre__message *ret_message);
 
 /* Arms and stops without asking who calls. */
 void gyre__timers_start(struct gyre__timers *timers, struct gyre_timer *timer,

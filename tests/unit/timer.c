@@ -112,7 +112,7 @@ static void gather(struct pair *pair)
 static bool take_due(struct pair *pair)
 {
     struct model *model = &pair->model;
-    struct gyre__timer_call call = {.fn = NULL};
+    struct gyre__message call = {.fn = NULL};
     bool taken = gyre__timers_take_due(&pair->timers, &call);
     if (model->due_count == 0)
         return !taken;
@@ -236,7 +236,7 @@ GYRE_TEST(timer, a_million_operations_on_many_agree_with_a_plain_list)
 GYRE_TEST(timer, take_any_empties_everything)
 {
     static struct pair pair;
-    struct gyre__timer_call call;
+    struct gyre__message call;
     pair_init(&pair, 4711, true);
     for (int i = 0; i < TIMERS; i++)
         start(&pair, i, pair.now_ns + draw_span(&pair, 20));
@@ -305,7 +305,7 @@ GYRE_TEST(timer, stale_key_is_put_right_when_it_comes_to_the_front)
 GYRE_TEST(timer, stale_key_does_not_fire_early)
 {
     struct three three;
-    struct gyre__timer_call call;
+    struct gyre__message call;
     three_init(&three);
     gyre__timers_start(&three.timers, &three.a, 100);
     gyre__timers_gather(&three.timers, 99);
@@ -319,7 +319,7 @@ GYRE_TEST(timer, stale_key_does_not_fire_early)
 GYRE_TEST(timer, arming_again_for_the_same_time_goes_behind_the_others_of_it)
 {
     struct three three;
-    struct gyre__timer_call call;
+    struct gyre__message call;
     three_init(&three);
     gyre__timers_start(&three.timers, &three.b, 10);
     gyre__timers_start(&three.timers, &three.c, 10);
@@ -349,7 +349,7 @@ GYRE_TEST(timer, arming_between_key_and_deadline_needs_no_move)
 GYRE_TEST(timer, due_timer_can_be_armed_again_or_stopped)
 {
     struct three three;
-    struct gyre__timer_call call;
+    struct gyre__message call;
     three_init(&three);
     gyre__timers_gather(&three.timers, 30);
     cr_assert_eq(three.b.state, GYRE__TIMER_DUE);
@@ -370,7 +370,7 @@ GYRE_TEST(timer, every_place_of_the_due_list_can_be_left)
 {
     for (int place = 0; place < 3; place++) {
         struct three three;
-        struct gyre__timer_call call;
+        struct gyre__message call;
         three_init(&three);
         struct gyre_timer *const order[] = {&three.a, &three.b, &three.c};
         gyre__timers_gather(&three.timers, 30);
@@ -388,7 +388,7 @@ GYRE_TEST(timer, every_place_of_the_due_list_can_be_left)
 GYRE_TEST(timer, later_gathering_goes_behind_what_is_due)
 {
     struct three three;
-    struct gyre__timer_call call;
+    struct gyre__message call;
     three_init(&three);
     gyre__timers_gather(&three.timers, 20);
     gyre__timers_gather(&three.timers, 30);
