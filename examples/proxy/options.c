@@ -28,7 +28,7 @@ static const char help[] =
     "  --listen ADDR           where clients connect; port 0 takes a free one\n"
     "  --upstream ADDR[,...]   where they are led to, in turn; may be given several times\n"
     "  --loops N               loops, each on a thread of its own (as many as the CPU plan says)\n"
-    "  --backend NAME          auto, epoll or poll (auto, or what GYRE_BACKEND says)\n"
+    "  --backend NAME          auto, epoll, poll or select (auto: what GYRE_BACKEND says)\n"
     "  --connect-timeout MS    for each upstream address that is tried, 0: the system's (5000)\n"
     "  --idle-timeout MS       close a pair without a byte for so long, 0: never (600000)\n"
     "  --stats-interval S      print the counters so often, 0: only at the end (0)\n"

@@ -4,7 +4,8 @@
  *
  * A thread's current loop is the one that runs on it, else the one last made current (T8). The
  * thread holds a reference, so that a current loop cannot dangle (T14). The process's instance is
- * made by whoever asks first; of racing threads one wins, and the others drop what they made (T12).
+ * made by whoever asks first, unless one was installed; of racing threads one wins, and the others
+ * drop what they made (T12).
  */
 #include "loop/loop.h"
 
@@ -68,11 +69,28 @@ struct gyre_loop *gyre_loop_current(void)
     return loop != NULL ? loop : gyre_loop_instance();
 }
 
+/* ---- the instance ---------------------------------------------------------------------------- */
+
+/* The instance if this process has one, and what stands in its place: NULL, or a parent's. */
+static bool find_instance(struct gyre_loop **ret_loop)
+{
+    /* acquire: pairs with the releases below; the loop's members are seen */
+    *ret_loop = atomic_load_explicit(&instance, memory_order_acquire);
+    return *ret_loop != NULL && !gyre__loop_is_inherited(*ret_loop);
+}
+
+/* Puts `loop` there, with its reference, unless another has come since `found` stood there. A
+ * parent's is not released: the child may have its address from before, and gets -ECHILD by it. */
+static bool put_instance(struct gyre_loop **found, struct gyre_loop *loop)
+{
+    return atomic_compare_exchange_strong_explicit(&instance, found, loop, memory_order_acq_rel,
+                                                   memory_order_acquire);
+}
+
 struct gyre_loop *gyre_loop_instance(void)
 {
-    /* acquire: pairs with the release below; the loop's members are seen */
-    struct gyre_loop *loop = atomic_load_explicit(&instance, memory_order_acquire);
-    if (loop != NULL && !gyre__loop_is_inherited(loop))
+    struct gyre_loop *loop;
+    if (find_instance(&loop))
         return loop;
     struct gyre_loop_options options;
     gyre_loop_options_init(&options);
@@ -80,9 +98,35 @@ struct gyre_loop *gyre_loop_instance(void)
     struct gyre_loop *made;
     if (gyre_loop_create(&options, &made) != 0)
         return NULL;
-    if (atomic_compare_exchange_strong_explicit(&instance, &loop, made, memory_order_acq_rel,
-                                                memory_order_acquire))
+    if (put_instance(&loop, made))
         return made;
     gyre_loop_destroy(made);
     return loop;
+}
+
+bool gyre_loop_instance_exists(void)
+{
+    struct gyre_loop *loop;
+    return find_instance(&loop);
+}
+
+int gyre_loop_install_instance(struct gyre_loop *loop)
+{
+    struct gyre_loop *found;
+    if (loop == NULL)
+        return -EINVAL;
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
+    if (find_instance(&found))
+        return -EBUSY;
+    if (put_instance(&found, gyre_loop_acquire(loop)))
+        return 0;
+    gyre_loop_release(loop);
+    return -EBUSY;
+}
+
+void gyre_loop_clear_instance(void)
+{
+    /* acq_rel: what others did with it is seen before it ends, and a new one after */
+    gyre_loop_release(atomic_exchange_explicit(&instance, NULL, memory_order_acq_rel));
 }

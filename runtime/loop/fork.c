@@ -7,6 +7,7 @@
 #include <gyre/error.h>
 
 #include "contract/port.h"
+#include "loop/configuration.h"
 #include "loop/loop.h"
 #include "loop/thread.h"
 
@@ -17,6 +18,7 @@ static void begin_child(void)
 {
     /* relaxed: there is one thread */
     atomic_fetch_add_explicit(&gyre__forks, 1, memory_order_relaxed);
+    gyre__configuration_after_fork();
     gyre__signals_after_fork();
     gyre__watchdog_after_fork();
     for (struct gyre__visit *visit = gyre__thread.visit; visit != NULL; visit = visit->outer)

@@ -15,21 +15,10 @@
 
 #include <gyre/error.h>
 
+#include "loop/configuration.h"
 #include "loop/context.h"
 
-static const struct gyre_loop_options defaults = {
-    .size = sizeof(struct gyre_loop_options),
-    .callback_budget_ns = UINT64_C(500) * 1000,
-    .timer_budget_ns = UINT64_C(500) * 1000,
-    .wait_max_ns = UINT64_C(3600) * 1000 * 1000 * 1000,
-};
-
 static _Atomic uint64_t last_serial; /* of all loops ever made */
-
-void gyre_loop_options_init(struct gyre_loop_options *options)
-{
-    *options = defaults;
-}
 
 /* ---- owner ----------------------------------------------------------------------------------- */
 
@@ -86,20 +75,6 @@ uint64_t gyre__loop_turn_ns(struct gyre_loop *loop)
 }
 
 /* ---- create ---------------------------------------------------------------------------------- */
-
-static int check_options(const struct gyre_loop_options *options)
-{
-    if (options->size != sizeof(*options) || options->wait_max_ns == 0)
-        return -EINVAL;
-    switch (options->make_current) {
-    case GYRE_CURRENT_IF_NONE:
-    case GYRE_CURRENT_NO:
-        return 0;
-    case GYRE_CURRENT_YES:
-        return gyre_loop_current_or_null() != NULL ? -EBUSY : 0;
-    }
-    return -EINVAL;
-}
 
 int gyre__loop_watch_waker(struct gyre_loop *loop)
 {
@@ -164,15 +139,18 @@ static int create(const struct gyre_loop_options *options, bool managed,
 {
     const struct gyre__backend *backend;
     const struct gyre__waker_kind *kind;
-    if (options == NULL)
-        options = &defaults;
-    int r = check_options(options);
+    struct gyre_loop_options configured;
+    if (options == NULL) {
+        gyre_loop_options_init(&configured);
+        options = &configured;
+    }
+    int r = gyre__options_check(options);
+    if (r == 0 && options->make_current == GYRE_CURRENT_YES && gyre_loop_current_or_null() != NULL)
+        r = -EBUSY;
     if (r == 0)
         r = gyre__fork_watch();
     if (r == 0)
-        r = gyre__backend_find(options->backend, &backend);
-    if (r == 0)
-        r = gyre__waker_find(options->waker, backend, &kind);
+        r = gyre__configuration_find(options, &backend, &kind);
     if (r != 0)
         return r;
     struct gyre_loop *loop = gyre__port_allocate(sizeof(*loop));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * message - a function to be called, with what it is called with: how callbacks travel in lanes, and
- * what is left of a task or a timer when it is called and its memory is the user's again.
+ * message - a function to be called, with what it is called with: how callbacks travel in lanes,
+ * and what is left of a task or a timer when it is called and its memory is the user's again.
  */
 #ifndef GYRE_LOOP_MESSAGE_H
 #define GYRE_LOOP_MESSAGE_H

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * construction - rules T1 to T7 and T111: the choice of a backend, hooks, what a fresh loop has,
- * what a failed one leaves.
+ * construction - rules T5 to T7 and T111: hooks, what a fresh loop has, what a failed one leaves.
  */
 #include "support.h"
 
@@ -13,98 +12,8 @@
 #include <unistd.h>
 
 enum {
-    FILLERS_MAX = 256, /* descriptors that use up the process's limit */
-    MAKERS = 8 /* threads that make their first loops together */
+    FILLERS_MAX = 256 /* descriptors that use up the process's limit */
 };
-
-/* ---- T1, T2, T4: which backend --------------------------------------------------------------- */
-
-static void assert_this_runs(const struct gyre_loop *loop)
-{
-    cr_assert_str_eq(gyre_loop_backend(loop), gyre_test_backend());
-    cr_assert_str_eq(gyre_loop_waker(loop), gyre_test_waker());
-}
-
-GYRE_TEST(construction, T1_loop_gets_what_is_configured_unless_it_names_another)
-{
-    struct gyre_loop_options options;
-    struct gyre_loop *loop;
-    gyre_loop_options_init(&options);
-    options.make_current = GYRE_CURRENT_NO;
-    for (int i = 0; i < 2; i++) { /* nothing named, then "auto", which is the same */
-        options.backend = options.waker = i == 0 ? NULL : "auto";
-        cr_assert_eq(setenv("GYRE_BACKEND", gyre_test_backend(), 1), 0);
-        cr_assert_eq(setenv("GYRE_WAKER", gyre_test_waker(), 1), 0);
-        cr_assert_eq(gyre_loop_create(&options, &loop), 0);
-        assert_this_runs(loop);
-        gyre_loop_destroy(loop);
-        cr_assert_eq(setenv("GYRE_BACKEND", "abacus", 1), 0);
-        cr_assert_eq(gyre_loop_create(&options, &loop), -ENOENT);
-    }
-    cr_assert_eq(setenv("GYRE_WAKER", "rooster", 1), 0);
-    loop = open_loop(); /* names both */
-    assert_this_runs(loop);
-    gyre_loop_destroy(loop);
-}
-
-struct maker {
-    pthread_barrier_t *start;
-    struct gyre_loop *loop;
-};
-
-static void *make_first(void *arg)
-{
-    struct maker *maker = arg;
-    struct gyre_loop_options options;
-    gyre_loop_options_init(&options);
-    options.make_current = GYRE_CURRENT_NO;
-    pthread_barrier_wait(maker->start);
-    if (gyre_loop_create(&options, &maker->loop) != 0)
-        maker->loop = NULL;
-    return NULL;
-}
-
-GYRE_TEST(construction, T2_threads_that_make_their_first_loops_together_get_the_same)
-{
-    pthread_barrier_t start;
-    pthread_t threads[MAKERS];
-    struct maker makers[MAKERS];
-    cr_assert_eq(unsetenv("GYRE_BACKEND"), 0); /* what is best here */
-    cr_assert_eq(unsetenv("GYRE_WAKER"), 0);
-    cr_assert_eq(pthread_barrier_init(&start, NULL, MAKERS), 0);
-    for (int i = 0; i < MAKERS; i++) {
-        makers[i].start = &start;
-        threads[i] = start_thread(make_first, &makers[i]);
-    }
-    for (int i = 0; i < MAKERS; i++)
-        pthread_join(threads[i], NULL);
-    for (int i = 0; i < MAKERS; i++) {
-        cr_assert_not_null(makers[i].loop);
-        cr_assert_str_eq(gyre_loop_backend(makers[i].loop), gyre_loop_backend(makers[0].loop));
-        cr_assert_str_eq(gyre_loop_waker(makers[i].loop), gyre_loop_waker(makers[0].loop));
-    }
-    for (int i = 0; i < MAKERS; i++)
-        gyre_loop_destroy(makers[i].loop);
-    pthread_barrier_destroy(&start);
-}
-
-GYRE_TEST(construction, T4_loop_tells_its_backend_and_its_waker)
-{
-    struct gyre_loop_options options;
-    struct gyre_loop *loop;
-    char backend[32];
-    char waker[32];
-    gyre_loop_options_init(&options);
-    options.make_current = GYRE_CURRENT_NO;
-    options.backend = strcpy(backend, gyre_test_backend());
-    options.waker = strcpy(waker, gyre_test_waker());
-    cr_assert_eq(gyre_loop_create(&options, &loop), 0);
-    backend[0] = waker[0] = '?'; /* the caller's texts need not live */
-    assert_this_runs(loop);
-    cr_assert_eq(gyre_loop_close(loop, 0), 0);
-    assert_this_runs(loop); /* a closed one tells as well */
-    gyre_loop_release(loop);
-}
 
 /* ---- T5: hooks ------------------------------------------------------------------------------- */
 

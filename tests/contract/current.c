@@ -265,6 +265,76 @@ Test(current, T12_racing_threads_get_the_same_instance)
     gyre_loop_destroy(one);
 }
 
+GYRE_TEST(current, T12_instance_can_be_asked_for_without_making_it)
+{
+    unsigned before = count_descriptors();
+    cr_assert_not(gyre_loop_instance_exists());
+    cr_assert_eq(count_descriptors(), before, "nothing was made");
+    struct gyre_loop *loop = gyre_loop_instance();
+    cr_assert_not_null(loop);
+    cr_assert(gyre_loop_instance_exists());
+    gyre_loop_clear_instance();
+    cr_assert_not(gyre_loop_instance_exists());
+    gyre_loop_clear_instance(); /* harmless */
+}
+
+GYRE_TEST(current, T12_loop_can_be_installed_where_there_is_none)
+{
+    struct gyre_loop *loop = open_loop();
+    struct gyre_loop *other = open_loop();
+    cr_assert_eq(gyre_loop_install_instance(NULL), -EINVAL);
+    cr_assert_eq(gyre_loop_install_instance(loop), 0);
+    cr_assert_eq(gyre_loop_install_instance(other), -EBUSY);
+    cr_assert_eq(gyre_loop_install_instance(loop), -EBUSY);
+    cr_assert_eq(gyre_loop_instance(), loop);
+    cr_assert_eq(gyre_loop_current(), loop);
+    cr_assert_null(gyre_loop_current_or_null());
+
+    gyre_loop_clear_instance();
+    cr_assert_eq(gyre_loop_install_instance(other), 0);
+    cr_assert_eq(gyre_loop_instance(), other);
+    gyre_loop_clear_instance();
+    gyre_loop_destroy(other);
+    gyre_loop_destroy(loop);
+}
+
+GYRE_TEST(current, T12_library_holds_a_reference_to_what_is_installed)
+{
+    struct scene scene;
+    scene_open(&scene);
+    cr_assert_eq(gyre_loop_install_instance(scene.loop), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, say_word, word_of(&scene, "a")), 0);
+    gyre_loop_release(scene.loop); /* the maker's */
+    cr_assert_eq(gyre_loop_instance(), scene.loop);
+    cr_assert_str_eq(scene.text, "");
+    gyre_loop_clear_instance(); /* the last one closes */
+    cr_assert_str_eq(scene.text, "a!");
+}
+
+static void *install(void *arg)
+{
+    struct gyre_loop *loop = open_loop();
+    *(int *)arg = gyre_loop_install_instance(loop);
+    gyre_loop_release(loop);
+    return NULL;
+}
+
+GYRE_TEST(current, T12_of_racing_installers_one_wins)
+{
+    pthread_t threads[RACERS];
+    int results[RACERS];
+    int won = 0;
+    for (int i = 0; i < RACERS; i++)
+        threads[i] = start_thread(install, &results[i]);
+    for (int i = 0; i < RACERS; i++) {
+        pthread_join(threads[i], NULL);
+        won += results[i] == 0;
+        cr_assert(results[i] == 0 || results[i] == -EBUSY);
+    }
+    cr_assert_eq(won, 1);
+    gyre_loop_clear_instance();
+}
+
 static void *post_to_current(void *arg)
 {
     struct gyre_loop *loop = gyre_loop_current();

@@ -58,6 +58,29 @@ static void a_loop_that_cannot_be_made_leaves_nothing(void)
     sweep(create_and_close, NULL);
 }
 
+/* ---- configuration --------------------------------------------------------------------------- */
+
+/* The backend is looked for, and forks are watched from then on. */
+static void configure(const void *arg)
+{
+    struct gyre_loop_options before = sweep_loop_options();
+    struct gyre_loop_options after;
+    struct gyre_loop_options wanted = before;
+    (void)arg;
+    wanted.queue_max = before.queue_max + 1;
+    int r = sweep_tell(gyre_loop_configure(&wanted));
+    gyre_loop_options_init(&after);
+    HOLDS_EQ(after.queue_max, r == 0 ? wanted.queue_max : before.queue_max);
+    wanted.queue_max = before.queue_max;
+    if (r == 0)
+        (void)sweep_tell(gyre_loop_configure(&wanted));
+}
+
+static void defaults_that_cannot_be_stored_change_nothing(void)
+{
+    sweep(configure, NULL);
+}
+
 /* ---- a thread's cache ------------------------------------------------------------------------ */
 
 static int end_callback(struct gyre_loop *loop, int status, void *arg)
@@ -498,6 +521,7 @@ static void a_run_that_fails_can_be_begun_again(void)
 
 static const struct plain_case cases[] = {
     PLAIN_CASE(a_process_without_a_key_left_may_have_one_later), /* first: the key stays */
+    PLAIN_CASE(defaults_that_cannot_be_stored_change_nothing),
     PLAIN_CASE(a_loop_that_cannot_be_made_leaves_nothing),
     PLAIN_CASE(a_handler_that_cannot_be_added_can_be_added_again),
     PLAIN_CASE(an_owner_that_cannot_be_added_is_not_called),

@@ -2,11 +2,10 @@
 /*
  * loop - one core's I/O loop: handlers, callbacks and timers, run turn by turn on one thread.
  *
- * A turn     1 take what other threads posted   2 gather the timers that are due   3 run the
- *                                                                                  callbacks
- *            queued so far, then those timers   4 stop if asked   5 wait in the backend   6 call
- *            the handlers of the descriptors that are ready. What a phase adds runs in a later
- *            turn.
+ * A turn     1 take what other threads posted; 2 gather the timers that are due; 3 run the
+ *            callbacks queued so far, then those timers; 4 stop if asked; 5 wait in the backend;
+ *            6 call the handlers of the descriptors that are ready. What a phase adds runs in a
+ *            later turn.
  * Owner      The thread inside gyre_loop_run(). While nobody is inside, any one thread may call
  *            what is the owner's, and the user serialises. The owner's functions check this and
  *            return -EPERM elsewhere, with a log line that names both threads.
@@ -91,8 +90,8 @@ typedef void gyre_error_fn(struct gyre_loop *loop, const struct gyre_failure *fa
 
 struct gyre_loop_options {
     size_t size; /* of this struct */
-    const char *backend; /* "auto", "epoll", "poll", "select"; NULL: auto (GYRE_BACKEND) */
-    const char *waker; /* "auto", "eventfd", "pipe"; NULL is auto, which GYRE_WAKER may replace */
+    const char *backend; /* "auto", "epoll", "poll", "select"; NULL: what is configured */
+    const char *waker; /* "auto", "eventfd", "pipe"; NULL: what is configured */
     enum gyre_make_current make_current;
     uint32_t queue_max; /* callbacks accepted and not yet run, 0: without bound (T56) */
     uint64_t callback_budget_ns; /* for the callbacks of a turn, 0: none; 500 us */
@@ -122,11 +121,37 @@ struct gyre_loop_stats {
 };
 
 /*
- * Fills in the defaults.
+ * Fills in the defaults: what was configured last, else the library's own.
  *
  * Threads:  any.
+ * Lifetime: the names of backend and waker are static.
  */
 GYRE_API void gyre_loop_options_init(struct gyre_loop_options *options) GYRE_ANY_THREAD;
+
+/*
+ * Configures what loops get from now on that do not ask, also those of runtimes; NULL: the
+ * library's own defaults. In `defaults` a backend or waker of NULL is "auto". What
+ * gyre_loop_options_init has filled in can be given back later (T4).
+ *
+ * Threads:  any; of two at once the last one's stays, whole.
+ * Lifetime: the names are not kept; what hooks and their arguments point to is, until configured
+ *           anew and no loop is left that has them.
+ * Errors:   -EINVAL: a size or value is out of range; -ENOENT: no such backend or waker; -ENOTSUP:
+ *           this system lacks it; -EMFILE, -ENFILE, -ENOMEM. Nothing has changed then (T3).
+ */
+GYRE_API GYRE_MUST_CHECK int gyre_loop_configure(const struct gyre_loop_options *defaults)
+    GYRE_ANY_THREAD;
+
+/*
+ * The backend of a loop that names none. What "auto" is, is looked for when it is first needed, by
+ * a loop or by this function, and stays the same in this process: what GYRE_BACKEND names, if it is
+ * set, else the best that works (T2).
+ *
+ * Threads:  any.
+ * Lifetime: the name is static.
+ * Errors:   -ENOENT, -ENOTSUP: of what GYRE_BACKEND names; -EMFILE, -ENFILE, -ENOMEM.
+ */
+GYRE_API GYRE_MUST_CHECK int gyre_loop_default_backend(const char **ret_name) GYRE_ANY_THREAD;
 
 /*
  * Makes a loop; NULL options are the defaults. The caller holds its one reference.
@@ -159,8 +184,8 @@ GYRE_API struct gyre_loop *gyre_loop_acquire(struct gyre_loop *loop) GYRE_ANY_TH
 
 /*
  * Drops a reference; NULL is ignored. The last one closes an open loop, on the calling thread, and
- * frees it. Listeners, name lookups, functions that wait for a future and work of an
- * executor hold references too: close a loop that has any.
+ * frees it. Listeners, name lookups, functions that wait for a future and work of an executor hold
+ * references too: close a loop that has any.
  *
  * Threads:  any.
  */
@@ -237,13 +262,39 @@ GYRE_API struct gyre_loop *gyre_loop_current_or_null(void) GYRE_ANY_THREAD;
 GYRE_API void gyre_loop_make_current(struct gyre_loop *loop) GYRE_ANY_THREAD;
 
 /*
- * The one loop of the process, made when first asked for; racing threads get the same.
+ * The one loop of the process, made when first asked for, unless one was installed; racing threads
+ * get the same. A child of fork makes its own.
  *
  * Threads:  any.
- * Lifetime: the library's reference, until the process ends.
+ * Lifetime: the library's reference, until gyre_loop_clear_instance or the end of the process.
  * Errors:   NULL: it could not be made.
  */
 GYRE_API struct gyre_loop *gyre_loop_instance(void) GYRE_ANY_THREAD;
+
+/*
+ * Whether the process has an instance. Makes none.
+ *
+ * Threads:  any.
+ */
+GYRE_API bool gyre_loop_instance_exists(void) GYRE_ANY_THREAD;
+
+/*
+ * Has `loop` be the instance; a loop of a runtime may be it too. The library takes a reference.
+ *
+ * Threads:  any that holds one.
+ * Errors:   -EBUSY: there is one; -EINVAL: NULL; -ECHILD: a parent process's loop.
+ */
+GYRE_API GYRE_MUST_CHECK int gyre_loop_install_instance(struct gyre_loop *loop) GYRE_ANY_THREAD;
+
+/*
+ * Drops the library's reference to the instance; the next who asks for one gets a new one. As with
+ * gyre_loop_release, the last reference closes the loop, on the calling thread, and frees it.
+ * Harmless if there is none.
+ *
+ * Threads:  any, while no other has the instance without a reference of its own: what
+ *           gyre_loop_instance and gyre_loop_current return is not one.
+ */
+GYRE_API void gyre_loop_clear_instance(void) GYRE_ANY_THREAD;
 
 /*
  * A word of the user's, for whoever holds the loop.
@@ -304,10 +355,9 @@ GYRE_API uint32_t gyre_loop_capabilities(const struct gyre_loop *loop) GYRE_ANY_
  * Order:    handlers of one batch run in the order in which the system reported them.
  * Lifetime: the descriptor stays the caller's: remove the handler before closing it.
  * Errors:   -EINVAL: fd is negative or fn is NULL; -ENOTSUP: events has bits beyond the loop's;
- *           -EBADF: fd is
- *           closed; -EPERM: not the owner, or fd cannot be polled; -EEXIST: fd has a handler, which
- *           stays as it was; -EBUSY: a stream or listener has fd; -ESHUTDOWN; -ENOMEM; -ENOSPC: the
- *           system's limit on registrations.
+ *           -EBADF: fd is closed; -EPERM: not the owner, or fd cannot be polled; -EEXIST: fd has a
+ *           handler, which stays as it was; -EBUSY: a stream or listener has fd; -ESHUTDOWN;
+ *           -ENOMEM; -ENOSPC: the system's limit on registrations.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events,
                                                    gyre_handler_fn *fn, void *arg) GYRE_ON_LOOP;
