@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 words() { # of the files named on standard input: every identifier, once
-    while read -r file; do cat "$root/$file"; done | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sort -u
+    (cd "$root" && xargs -r cat) | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sort -u
 }
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/gyre-docs.XXXXXX")
@@ -26,20 +26,35 @@ pages=$(cd "$root" && ls README.md CHANGELOG.md SECURITY.md docs/*.md 2>/dev/nul
 } | words | grep -E '^(gyre__|GYRE_)' | cat - "$scratch/public" | sort -u >"$scratch/all"
 
 {
-    for page in $pages; do
-        grep -noE '\b(gyre_|GYRE_)[A-Za-z0-9_]*\*?' "$root/$page" | sort -u -t: -k2 | while IFS=: read -r line name; do
-            list=$scratch/public
-            case $name in gyre__* | GYRE_*) list=$scratch/all ;; esac
-            case $name in
-            *_ | *\*) grep -q "^${name%\*}" "$list" && continue ;;
-            *) grep -qx "$name" "$list" && continue ;;
-            esac
-            printf 'docs-name\t%s\t-\t%s:%d: %s does not exist\n' "$name" "$page" "$line" "$name"
-        done
-        grep -noE '\]\([^)#: ]+' "$root/$page" | sed 's/\](//' | while IFS=: read -r line target; do
-            if [ ! -e "$root/$(dirname "$page")/$target" ]; then
+    (cd "$root" && awk -v public="$scratch/public" -v all="$scratch/all" '
+        function exists(name, among,    word) {
+            if (name !~ /(_|\*)$/) return name in among
+            sub(/\*$/, "", name)
+            for (word in among) if (index(word, name) == 1) return 1
+            return 0
+        }
+        BEGIN {
+            while ((getline word <public) > 0) known_public[word] = 1
+            while ((getline word <all) > 0) known[word] = 1
+        }
+        FNR == 1 { split("", told) }
+        {
+            rest = $0
+            while (match(rest, /(gyre_|GYRE_)[A-Za-z0-9_]*\*?/)) {
+                name = substr(rest, RSTART, RLENGTH)
+                part = RSTART > 1 && substr(rest, RSTART - 1, 1) ~ /[A-Za-z0-9_]/ # of a longer word
+                rest = substr(rest, RSTART + RLENGTH)
+                if (part || name in told) continue
+                told[name] = 1
+                if (name ~ /^(gyre__|GYRE_)/ ? exists(name, known) : exists(name, known_public)) continue
+                printf "docs-name\t%s\t-\t%s:%d: %s does not exist\n", name, FILENAME, FNR, name
+            }
+        }' $pages)
+    (cd "$root" && grep -noE '\]\([^)#: ]+' $pages /dev/null) | sed 's/\](//' |
+        while IFS=: read -r page line target; do
+            case $page in */*) folder=${page%/*} ;; *) folder=. ;; esac
+            if [ ! -e "$root/$folder/$target" ]; then
                 printf 'docs-link\t%s\t-\t%s:%d: no file %s\n' "$target" "$page" "$line" "$target"
             fi
         done
-    done
 } | judge docs-name docs-link

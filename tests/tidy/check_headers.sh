@@ -31,8 +31,7 @@ compiles() {
         cp "$scratch/probe.c" "$scratch/probe.cpp"
         source=$scratch/probe.c
         compiles "$header" gcc -std=c11
-        compiles "$header" clang -std=c11 -Wdocumentation
-        compiles "$header" clang -std=c11 -DGYRE_THREAD_SAFETY=1 -Wthread-safety
+        compiles "$header" clang -std=c11 -Wdocumentation -DGYRE_THREAD_SAFETY=1 -Wthread-safety
         source=$scratch/probe.cpp
         compiles "$header" g++ -std=c++17
 

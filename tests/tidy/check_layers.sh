@@ -12,16 +12,19 @@
 may() {
     local folder=$1
     shift
-    sources '*.[ch]' "$folder" | while read -r file; do
-        awk -v file="$file" -v folder="$folder" -v allowed="$*" \
-            -v folder_of_file="$(dirname "$root/$file")" '
+    sources '*.[ch]' "$folder" | (
+        cd "$root" && xargs -r awk -v folder="$folder" -v allowed="$*" '
             BEGIN {
                 count = split(allowed, list, " ")
                 for (i = 1; i <= count; i++) may[list[i]] = 1
                 pure = "^(errno|inttypes|limits|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|string)[.]h$"
             }
             function fault(text) {
-                printf "layer\t%s\t-\t%s:%d: %s\n", file, file, FNR, text
+                printf "layer\t%s\t-\t%s:%d: %s\n", FILENAME, FILENAME, FNR, text
+            }
+            FNR == 1 {
+                folder_of_file = FILENAME
+                sub(/\/[^\/]*$/, "", folder_of_file)
             }
             /^[ \t]*#[ \t]*include/ {
                 name = $0
@@ -42,8 +45,8 @@ may() {
                     next
                 }
                 if (!(top in may)) fault(folder "/ may not see " name)
-            }' "$root/$file"
-    done
+            }'
+    )
 }
 
 {
@@ -54,9 +57,8 @@ may() {
     may runtime/net contract loop cores net
     may backends contract backends system
     may examples proxy system
-    sources '*.[ch]' tests/contract | while read -r file; do
-        grep -nEi 'epoll|kqueue|io_uring' "$root/$file" | while IFS=: read -r line text; do
+    sources '*.[ch]' tests/contract | (cd "$root" && xargs -r grep -nEi 'epoll|kqueue|io_uring' /dev/null) |
+        while IFS=: read -r file line text; do
             printf 'backend-name\t%s\t-\t%s:%d: tests/contract names a backend\n' "$file" "$file" "$line"
         done
-    done
 } | judge layer backend-name
