@@ -21,7 +21,8 @@
  *           handler that comes late finds FREE, another's thread or its own: in the last case its
  *           answer is to the later request, and as good. Between its load and its CAS the request
  *           may be given up and another made: the number in the word has the CAS fail then. DONE is
- *           a release that the asker acquires: it sees the addresses. No model has searched this.
+ *           a release that the asker acquires: it sees the addresses. tests/model/watchdog.pml
+ *           searches this.
  * Limits    2^30 requests until a number comes back: a handler may not be held up for so long
  *           between two instructions.
  */

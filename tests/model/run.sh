@@ -22,7 +22,7 @@ cc=${CC:-cc}
 
 for tool in spin "$cc"; do
     if ! command -v "$tool" >/dev/null; then
-        for model in door executor future lane signal work; do
+        for model in door executor future lane signal watchdog work; do
             skip "$model: searched" "$tool is not installed"
         done
         finish
@@ -228,6 +228,24 @@ if [ "$long" = yes ]; then
     start search long-nodes "NODES=1 CLOSE=1"
 fi
 
+use watchdog "ASKS_1=2 ASKS_2=0 STRETCHES=1 MOVES=0 SEQUENTIAL=0"
+start search two "ASKS_1=1 ASKS_2=1" lock_omitted lock_relaxed
+start search ask "" \
+    number_omitted thread_late ask_relaxed ask_while_taken look_relaxed wait_for_ever \
+    await_relaxed give_up_not give_up_by_store taken_is_done load_relaxed thread_not_compared \
+    taken_by_store taken_not done_early done_relaxed end_not_stamped stamp_not_compared
+start search move "ASKS_1=1 STRETCHES=2 MOVES=1" stamp_first stamp_relaxed since_relaxed
+start miss sequential "SEQUENTIAL=1" "is a fault of memory order alone" \
+    ask_relaxed look_relaxed await_relaxed load_relaxed done_relaxed
+start miss sequential-two "SEQUENTIAL=1 ASKS_1=1 ASKS_2=1" "is a fault of memory order alone" \
+    lock_relaxed
+start miss sequential-move "SEQUENTIAL=1 ASKS_1=1 STRETCHES=2 MOVES=1" \
+    "is a fault of memory order alone" stamp_relaxed since_relaxed
+if [ "$long" = yes ]; then
+    start search long-two "ASKS_2=1"
+    start search long-move "STRETCHES=2 MOVES=1"
+fi
+
 use work "SEQUENTIAL=0"
 start search close "" \
     begin_by_store finish_by_store finish_relaxed leave_frees refused_done loop_not_held \
@@ -262,6 +280,8 @@ model=lane
 check "lane: every seeded fault is tried" every_fault_is_tried 33
 model=signal
 check "signal: every seeded fault is tried" every_fault_is_tried 26
+model=watchdog
+check "watchdog: every seeded fault is tried" every_fault_is_tried 23
 model=work
 check "work: every seeded fault is tried" every_fault_is_tried 11
 finish
