@@ -364,26 +364,20 @@ const char *gyre_loop_waker(const struct gyre_loop *loop)
     return loop->waker_kind->name;
 }
 
-static uint64_t read_counter(const struct gyre__counter *counter)
-{
-    /* relaxed: a recent number is all that is promised */
-    return atomic_load_explicit(&counter->value, memory_order_relaxed);
-}
-
 void gyre_loop_stats(const struct gyre_loop *loop, struct gyre_loop_stats *ret_stats)
 {
     const struct gyre__loop_counters *counters = &loop->counters;
     *ret_stats = (struct gyre_loop_stats){
-        .turns = read_counter(&counters->turns),
-        .polls = read_counter(&counters->polls),
-        .sleeps = read_counter(&counters->sleeps),
+        .turns = gyre__counter_read(&counters->turns),
+        .polls = gyre__counter_read(&counters->polls),
+        .sleeps = gyre__counter_read(&counters->sleeps),
         .wakes_written = atomic_load_explicit(&loop->wakes_written, memory_order_relaxed),
-        .posts = read_counter(&counters->posts),
-        .callbacks = read_counter(&counters->callbacks),
-        .timers = read_counter(&counters->timers),
-        .events = read_counter(&counters->events),
-        .events_stale = read_counter(&counters->events_stale),
-        .rebuilds = read_counter(&counters->rebuilds),
-        .queue_max = read_counter(&counters->queue_max),
+        .posts = gyre__counter_read(&counters->posts),
+        .callbacks = gyre__counter_read(&counters->callbacks),
+        .timers = gyre__counter_read(&counters->timers),
+        .events = gyre__counter_read(&counters->events),
+        .events_stale = gyre__counter_read(&counters->events_stale),
+        .rebuilds = gyre__counter_read(&counters->rebuilds),
+        .queue_max = gyre__counter_read(&counters->queue_max),
     };
 }

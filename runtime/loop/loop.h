@@ -15,6 +15,7 @@
 #include "contract/backend.h"
 #include "contract/port.h"
 #include "loop/block.h"
+#include "loop/counter.h"
 #include "loop/door.h"
 #include "loop/executor.h"
 #include "loop/fork.h"
@@ -39,18 +40,6 @@ enum gyre__loop_limits {
 
 /* The datum of the waker's events: a descriptor that cannot be. */
 #define GYRE__WAKER_DATUM UINT64_MAX
-
-/* Counters are written by the owner and read by anyone. */
-struct gyre__counter {
-    _Atomic uint64_t value;
-};
-
-static inline void gyre__counter_add(struct gyre__counter *counter, uint64_t amount)
-{
-    /* relaxed: one writer, and a reader wants a recent number, not an order */
-    uint64_t value = atomic_load_explicit(&counter->value, memory_order_relaxed);
-    atomic_store_explicit(&counter->value, value + amount, memory_order_relaxed);
-}
 
 /*
  * The loop's own node in its door, for stop and wake: preallocated, so that a signal handler can

@@ -15,6 +15,7 @@
 #include <gyre/future.h>
 #include <gyre/listener.h>
 #include <gyre/loop.h>
+#include <gyre/metrics.h>
 #include <gyre/periodic.h>
 #include <gyre/runtime.h>
 #include <gyre/signal.h>
