@@ -36,6 +36,7 @@ int gyre__options_check(const struct gyre_loop_options *options)
     bool known = options->make_current == GYRE_CURRENT_IF_NONE ||
                  options->make_current == GYRE_CURRENT_YES ||
                  options->make_current == GYRE_CURRENT_NO;
+    known = known && (unsigned)options->timing <= GYRE_TIMING_CALLS;
     return options->size == sizeof(*options) && options->wait_max_ns != 0 && known ? 0 : -EINVAL;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include <gyre/error.h>
+#include <gyre/metrics.h>
 
 #include "loop/loop.h"
 
@@ -38,18 +39,11 @@ GYRE_PRINTF(2, 3) static void print(const struct dump *dump, const char *format,
     dump->sink(line, dump->arg);
 }
 
-/* POSIX has function pointers fit into object pointers (dlsym); C says nothing. */
-union function {
-    gyre_fn *fn;
-    gyre_handler_fn *handler;
-    const void *address;
-};
-
 /* A line for a queued callback. */
 static void print_callback(const struct dump *dump, gyre_fn *fn)
 {
     char symbol[SYMBOL_BYTES];
-    union function function = {.fn = fn};
+    union gyre__function function = {.fn = fn};
     print(dump, "  callback %s", gyre__port_symbol(function.address, symbol, sizeof(symbol)));
 }
 
@@ -62,11 +56,40 @@ static void print_counters(const struct dump *dump)
     print(dump, "turns %llu, polls %llu, sleeps %llu, wakes written %llu",
           (unsigned long long)stats.turns, (unsigned long long)stats.polls,
           (unsigned long long)stats.sleeps, (unsigned long long)stats.wakes_written);
-    print(dump, "posts %llu, callbacks run %llu, timers fired %llu, most queued %llu",
-          (unsigned long long)stats.posts, (unsigned long long)stats.callbacks,
-          (unsigned long long)stats.timers, (unsigned long long)stats.queue_max);
+    print(dump, "posts %llu, callbacks run %llu, most queued %llu", (unsigned long long)stats.posts,
+          (unsigned long long)stats.callbacks, (unsigned long long)stats.queue_max);
+    print(dump, "timers live %llu, fired %llu, cancelled %llu",
+          (unsigned long long)stats.timers_live, (unsigned long long)stats.timers,
+          (unsigned long long)stats.timers_cancelled);
     print(dump, "events %llu, stale events %llu, rebuilds %llu", (unsigned long long)stats.events,
           (unsigned long long)stats.events_stale, (unsigned long long)stats.rebuilds);
+}
+
+static void print_histogram(const struct dump *dump, const char *what, enum gyre_loop_metric metric)
+{
+    struct gyre_histogram histogram;
+    if (gyre_loop_histogram(dump->loop, metric, &histogram) != 0 || histogram.count == 0)
+        return;
+    print(dump, "%s: %llu, half up to %llu ns, 99 in 100 up to %llu ns, the most %llu ns", what,
+          (unsigned long long)histogram.count,
+          (unsigned long long)gyre_histogram_quantile(&histogram, 0.5),
+          (unsigned long long)gyre_histogram_quantile(&histogram, 0.99),
+          (unsigned long long)histogram.max_ns);
+}
+
+static void print_times(const struct dump *dump)
+{
+    struct gyre_loop_stats stats;
+    char symbol[SYMBOL_BYTES];
+    gyre_loop_stats(dump->loop, &stats);
+    print(dump, "busy %llu us, idle %llu us", (unsigned long long)(stats.busy_ns / 1000),
+          (unsigned long long)(stats.idle_ns / 1000));
+    if (stats.longest_call != NULL)
+        print(dump, "longest call %llu ns: %s", (unsigned long long)stats.longest_call_ns,
+              gyre__port_symbol(stats.longest_call, symbol, sizeof(symbol)));
+    print_histogram(dump, "turns", GYRE_METRIC_TURN);
+    print_histogram(dump, "timers late", GYRE_METRIC_TIMER_LAG);
+    print_histogram(dump, "posts late", GYRE_METRIC_POST_LAG);
 }
 
 /* What the thread inside does, which is another. */
@@ -96,7 +119,7 @@ static void print_stretch(const struct dump *dump)
 static void print_handler(const struct dump *dump, int fd, const struct gyre__handler *entry)
 {
     char symbol[SYMBOL_BYTES];
-    union function function = {.address = NULL};
+    union gyre__function function = {.address = NULL};
     if (entry->kind == GYRE__HANDLER_CHANNEL) {
         print(dump, "  fd %d events %#x: a stream or listener", fd, (unsigned)entry->events);
         return;
@@ -124,7 +147,7 @@ static bool print_timer(const struct gyre_timer *timer, void *arg)
 {
     struct dump *dump = arg;
     char symbol[SYMBOL_BYTES];
-    union function function = {.fn = timer->fn};
+    union gyre__function function = {.fn = timer->fn};
     bool late = timer->deadline_ns < dump->now_ns;
     uint64_t ns = late ? dump->now_ns - timer->deadline_ns : timer->deadline_ns - dump->now_ns;
     print(dump, "  timer %s%llu us: %s", late ? "late by " : "in ", (unsigned long long)(ns / 1000),
@@ -175,7 +198,7 @@ static void print_owned(struct dump *dump)
         return;
     }
     print_handlers(dump);
-    print(dump, "timers armed: %llu", (unsigned long long)loop->timers.armed);
+    print(dump, "timers armed: %llu", (unsigned long long)gyre__counter_read(&loop->timers.armed));
     dump->now_ns = gyre_loop_now_ns(loop);
     dump->listed = 0;
     (void)gyre__timers_walk(&loop->timers, print_timer, dump); /* false: the list is full */
@@ -191,6 +214,8 @@ int gyre_loop_dump(struct gyre_loop *loop, gyre_sink_fn *sink, void *arg)
     struct dump dump = {.loop = loop, .sink = sink, .arg = arg};
     print(&dump, "loop %p: %s, %s", (void *)loop, gyre_loop_backend(loop), gyre_loop_waker(loop));
     print_counters(&dump);
+    if (loop->meter != NULL)
+        print_times(&dump);
     if (gyre__loop_is_mine(loop))
         print_owned(&dump);
     else

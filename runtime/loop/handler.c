@@ -90,18 +90,21 @@ static int check(struct gyre_loop *loop, int fd, uint32_t events, const char *fu
 
 static bool is_users(const struct gyre__handler *entry)
 {
-    return entry->kind == GYRE__HANDLER_USER || entry->kind == GYRE__HANDLER_ONCE;
+    return entry->kind != GYRE__HANDLER_FREE && entry->kind != GYRE__HANDLER_CHANNEL;
 }
 
 /* The poll set watches for `events` now. */
-static void arm(struct gyre__handlers *handlers, struct gyre__handler *entry, uint32_t events)
+static void arm(struct gyre_loop *loop, struct gyre__handler *entry, uint32_t events)
 {
     bool once = (events & GYRE_ONESHOT) != 0;
+    bool timed = loop->options.timing == GYRE_TIMING_CALLS;
     entry->events = events;
-    entry->kind = once ? GYRE__HANDLER_ONCE : GYRE__HANDLER_USER;
+    entry->kind = timed ? GYRE__HANDLER_TIMED : GYRE__HANDLER_USER;
     entry->absent = false;
-    if (once)
-        entry->changed = handlers->polls; /* an event already fetched is not this arming's */
+    if (!once)
+        return;
+    entry->kind = GYRE__HANDLER_ONCE;
+    entry->changed = loop->handlers.polls; /* an event already fetched is not this arming's */
 }
 
 /* Adds a handler; `close` is NULL if nobody owns fd. */
@@ -136,7 +139,7 @@ static int add(struct gyre_loop *loop, int fd, uint32_t events, gyre_handler_fn 
     entry->arg = arg;
     entry->context = gyre__context_capture();
     gyre__closers_set(&loop->handlers.closers, fd, close);
-    arm(&loop->handlers, entry, events | GYRE_ERROR);
+    arm(loop, entry, events | GYRE_ERROR);
     gyre__context_drop(before);
     return 0;
 }
@@ -169,7 +172,7 @@ int gyre_loop_update_handler(struct gyre_loop *loop, int fd, uint32_t events)
         return -EBUSY;
     r = update(loop, fd, entry, events | GYRE_ERROR);
     if (r == 0)
-        arm(&loop->handlers, entry, events | GYRE_ERROR);
+        arm(loop, entry, events | GYRE_ERROR);
     return r;
 }
 
@@ -346,8 +349,8 @@ GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop,
     gyre__loop_judge(loop, &failure);
 }
 
-/* Calls a handler in the context of its registration, and one that fires once. It may remove
- * itself, so that the call needs a reference of its own. noinline: as drop. */
+/* Calls a handler in the context of its registration, one that fires once, and one that is timed.
+ * It may remove itself, so that the call needs a reference of its own. noinline: as drop. */
 GYRE_ON_LOOP __attribute__((noinline)) static void call_specially(struct gyre_loop *loop,
                                                                   struct gyre__handler *entry,
                                                                   int fd, uint32_t events)
@@ -355,10 +358,11 @@ GYRE_ON_LOOP __attribute__((noinline)) static void call_specially(struct gyre_lo
     struct gyre_context *context = gyre_context_acquire(entry->context);
     gyre_handler_fn *fn = entry->fn.handler;
     void *arg = entry->arg;
-    if (entry->kind != GYRE__HANDLER_USER && entry->changed != loop->handlers.polls)
+    if (entry->kind == GYRE__HANDLER_ONCE && entry->changed != loop->handlers.polls)
         entry->events = 0; /* the kernel has disarmed it */
     gyre__context_begin(context);
-    int r = fn(loop, fd, events, arg);
+    int r = loop->meter == NULL ? fn(loop, fd, events, arg)
+                                : gyre__meter_handle(loop, fn, fd, events, arg);
     if (r != 0)
         judge(loop, fd, fn, arg, r);
     gyre__context_end();

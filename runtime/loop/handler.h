@@ -33,6 +33,7 @@ enum gyre__handler_limits {
 enum gyre__handler_kind {
     GYRE__HANDLER_FREE, /* nobody's */
     GYRE__HANDLER_USER, /* a handler's */
+    GYRE__HANDLER_TIMED, /* a handler's, of a loop that times calls */
     GYRE__HANDLER_ONCE, /* a handler's, of GYRE_ONESHOT; `events` is 0 once it was called */
     GYRE__HANDLER_CHANNEL /* operations' */
 };

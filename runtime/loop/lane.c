@@ -7,6 +7,7 @@
 #include <gyre/error.h>
 
 #include "contract/port.h"
+#include "loop/meter.h"
 #include "loop/node.h"
 
 _Static_assert(sizeof(struct gyre__chunk) + GYRE__LANE_CHUNK_MIN * sizeof(struct gyre__message) <=
@@ -87,7 +88,12 @@ static void chunks_free(struct gyre__chunk *chunk)
 
 /* ---- the producer ---------------------------------------------------------------------------- */
 
-struct gyre__lane *gyre__lane_create(uint64_t loop_serial)
+static void stamp(const struct gyre__lane *lane, struct gyre__chunk *chunk)
+{
+    chunk->stamp_ns = lane->meter != NULL ? lane->meter->port->ticks_ns() : 0;
+}
+
+struct gyre__lane *gyre__lane_create(uint64_t loop_serial, struct gyre__meter *meter)
 {
     struct gyre__lane *lane = gyre__port_allocate(sizeof(*lane));
     if (lane == NULL)
@@ -99,6 +105,8 @@ struct gyre__lane *gyre__lane_create(uint64_t loop_serial)
     }
     lane->head = lane->tail;
     lane->loop_serial = loop_serial;
+    lane->meter = meter;
+    stamp(lane, lane->tail); /* a lane is made for a message */
     gyre_task_init(&lane->node, NULL, NULL);
     lane->node.kind = GYRE__TASK_LANE;
     lane->entry.kind = GYRE__TASK_LANE;
@@ -108,17 +116,24 @@ struct gyre__lane *gyre__lane_create(uint64_t loop_serial)
     return lane;
 }
 
-static struct gyre__message *next_slot(struct gyre__lane *lane)
+/* Makes an empty chunk the tail. noinline: else its registers are saved for each message. */
+__attribute__((noinline)) static bool next_chunk(struct gyre__lane *lane)
 {
-    if (lane->tail_used == lane->tail->size) {
-        struct gyre__chunk *chunk = chunk_take(lane);
-        if (chunk == NULL)
-            return NULL;
-        chunk->next = NULL;
-        lane->tail->next = chunk; /* followed only to a message that was announced */
-        lane->tail = chunk;
-        lane->tail_used = 0;
-    }
+    struct gyre__chunk *chunk = chunk_take(lane);
+    if (chunk == NULL)
+        return false;
+    chunk->next = NULL;
+    stamp(lane, chunk);
+    lane->tail->next = chunk; /* followed only to a message that was announced */
+    lane->tail = chunk;
+    lane->tail_used = 0;
+    return true;
+}
+
+static inline struct gyre__message *next_slot(struct gyre__lane *lane)
+{
+    if (lane->tail_used == lane->tail->size && !next_chunk(lane))
+        return NULL;
     struct gyre__message *slot = &lane->tail->messages[lane->tail_used++];
     /* The consumer has read the lines ahead, when they were last used. The exchange in announce
      * waits for a line that is not ours yet, so each is asked for in time: that halves the cost of
@@ -248,14 +263,25 @@ uint64_t gyre__lane_look(struct gyre__lane *lane)
     return see(lane, atomic_load_explicit(&lane->announced, memory_order_acquire));
 }
 
-struct gyre__message gyre__lane_take(struct gyre__lane *lane)
+/* The next message is the first of a chunk: of the head, or of the one behind it. noinline: as
+ * next_chunk. */
+__attribute__((noinline)) static void step(struct gyre__lane *lane)
 {
-    if (lane->head_used == lane->head->size) {
-        struct gyre__chunk *used_up = lane->head;
+    struct gyre__chunk *used_up = lane->head;
+    if (lane->head_used != 0) {
         lane->head = used_up->next;
         lane->head_used = 0;
         chunk_return(lane, used_up);
     }
+    lane->head_stop = lane->head->size;
+    if (lane->head->stamp_ns != 0)
+        gyre__meter_note_post(lane->meter, lane->head->stamp_ns);
+}
+
+struct gyre__message gyre__lane_take(struct gyre__lane *lane)
+{
+    if (lane->head_used == lane->head_stop)
+        step(lane);
     lane->taken++;
     return lane->head->messages[lane->head_used++];
 }

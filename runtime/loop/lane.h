@@ -38,6 +38,9 @@
  *           through the door itself, and its `spare` names the lane that it comes behind: the loop,
  *           meeting it, first queues what the lane has announced. Until the lane is IDLE again the
  *           producer's callbacks are -ENOMEM, and its tasks take the detour too.
+ * Stamp     If the loop has a meter, the first message of each chunk is stamped with the time when
+ *           it is put, and its lag noted when it is taken. The stamp is the chunk's, and so travels
+ *           with its messages. Both happen where a chunk is changed, off the usual path.
  * Lifetime  Two references. The thread's lasts until it ends, is refused, or leaves a run of the
  *           loop while the lane is queued before others; the loop's until it closes, or finds that
  *           the thread's has gone and nothing is left.
@@ -64,16 +67,20 @@ enum gyre__lane_limits {
     GYRE__LANE_PAD = 64 /* between lines that different threads write */
 };
 
+struct gyre__meter;
+
 struct gyre__chunk {
     struct gyre__chunk *next; /* towards the tail; once used up, in `returned` or `spare` */
     uint32_t size; /* [I] of messages */
     bool surplus; /* [I] beyond what the lane keeps: freed when used up */
+    uint64_t stamp_ns; /* when its first message was put, 0: not timed */
     struct gyre__message messages[];
 };
 
 /* Keys: [I] set once, [p] the producer's, [a] atomic, [o] the consumer's: the loop's owner. */
 struct gyre__lane {
     uint64_t loop_serial; /* [I] */
+    struct gyre__meter *meter; /* [I] the loop's, which lives while it is posted to; or NULL */
     struct gyre__lane *next_of_thread; /* [p] in the thread's table */
     struct gyre__chunk *tail; /* [p] */
     struct gyre__chunk *spare; /* [p] to be used next */
@@ -97,12 +104,13 @@ struct gyre__lane {
     struct gyre_task entry; /* [o] for the loop's queue */
     struct gyre__chunk *head; /* [o] */
     uint32_t head_used; /* [o] messages taken of the head */
+    uint32_t head_stop; /* [o] with so many taken, the next is the first of a chunk */
     bool known_by_loop; /* [o] stands in its list */
     bool awaited; /* [o] a task took the detour: its producer waits for IDLE */
     uint8_t place; /* [o] enum gyre__lane_place, see inbox.h */
+    uint32_t looks; /* [o] in vain, since it was attached */
     uint64_t taken; /* [o] messages ever taken */
     uint64_t limit; /* [o] messages that the loop has seen announced */
-    uint32_t looks; /* [o] in vain, since it was attached */
     struct gyre__lane *next_of_loop; /* [o] */
     struct gyre__lane *next_attached; /* [o] */
     uint64_t detours_met; /* [o] */
@@ -113,8 +121,9 @@ struct gyre__lane {
 
 /* ---- the producer ---------------------------------------------------------------------------- */
 
-/* A lane to the loop of that serial, with both references; NULL: no memory. */
-struct gyre__lane *gyre__lane_create(uint64_t loop_serial);
+/* A lane to the loop of that serial, with both references; `meter` is the loop's, or NULL. NULL: no
+ * memory. */
+struct gyre__lane *gyre__lane_create(uint64_t loop_serial, struct gyre__meter *meter);
 
 /* Adds a message, which counts as posted once it is announced; false: no memory. */
 bool gyre__lane_put(struct gyre__lane *lane, const struct gyre__message *message);

@@ -90,7 +90,7 @@ struct gyre__lane *gyre__lanes_create(const struct gyre_loop *loop)
     struct gyre__lane_table *table = &gyre__thread.lanes;
     if (gyre__thread_notice_end() != 0 || !make_room(table))
         return NULL;
-    struct gyre__lane *lane = gyre__lane_create(loop->serial);
+    struct gyre__lane *lane = gyre__lane_create(loop->serial, loop->meter);
     if (lane != NULL)
         insert(table, lane);
     table->last = lane;

@@ -92,6 +92,7 @@ static void free_loop(struct gyre_loop *loop)
         loop->waker_kind->destroy(&loop->waker);
     if (loop->batch != NULL)
         gyre__port_release(loop->batch, GYRE__BATCH_MAX * sizeof(*loop->batch));
+    gyre__meter_destroy(loop->meter);
     gyre__port_release(loop, sizeof(*loop));
 }
 
@@ -122,6 +123,11 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
 
 static int open_loop(struct gyre_loop *loop)
 {
+    if (loop->options.timing != GYRE_TIMING_NONE) {
+        loop->meter = gyre__meter_create(loop->port, loop->options.timing == GYRE_TIMING_CALLS);
+        if (loop->meter == NULL)
+            return -ENOMEM;
+    }
     int r = loop->waker_kind->create(&loop->waker);
     if (r != 0) {
         loop->waker.read_fd = -1;
@@ -375,9 +381,19 @@ void gyre_loop_stats(const struct gyre_loop *loop, struct gyre_loop_stats *ret_s
         .posts = gyre__counter_read(&counters->posts),
         .callbacks = gyre__counter_read(&counters->callbacks),
         .timers = gyre__counter_read(&counters->timers),
+        .timers_live = gyre__counter_read(&loop->timers.armed),
+        .timers_cancelled = gyre__counter_read(&loop->timers.cancelled),
         .events = gyre__counter_read(&counters->events),
         .events_stale = gyre__counter_read(&counters->events_stale),
         .rebuilds = gyre__counter_read(&counters->rebuilds),
         .queue_max = gyre__counter_read(&counters->queue_max),
     };
+    const struct gyre__meter *meter = loop->meter;
+    if (meter == NULL)
+        return;
+    ret_stats->busy_ns = gyre__counter_read(&meter->busy_ns);
+    ret_stats->idle_ns = gyre__counter_read(&meter->idle_ns);
+    ret_stats->longest_call_ns = gyre__counter_read(&meter->longest_ns);
+    /* relaxed: a name, which nothing is read by */
+    ret_stats->longest_call = atomic_load_explicit(&meter->longest, memory_order_relaxed);
 }

@@ -106,7 +106,8 @@ GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, const struct gyre__
                                      int status, enum gyre_failure_kind kind, bool cancelled)
 {
     gyre__context_begin(message->context);
-    int r = message->fn(loop, status, message->arg);
+    int r = loop->meter == NULL ? message->fn(loop, status, message->arg)
+                                : gyre__meter_call(loop, message, status);
     if (r != 0 && !cancelled)
         judge(loop, kind, message->fn, message->arg, r);
     gyre__context_end();
@@ -167,6 +168,8 @@ GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
     struct budget budget = {.ns = loop->options.timer_budget_ns};
     struct gyre__message timer;
     while (loop->timers.due != NULL && loop->interrupted == 0 && !is_spent(loop, &budget)) {
+        if (loop->meter != NULL)
+            gyre__meter_note_timer(loop, loop->timers.due->deadline_ns);
         (void)gyre__timers_take_due(&loop->timers, &timer); /* there is one */
         gyre__counter_add(&loop->counters.timers, 1);
         call(loop, &timer, 0, GYRE_FAILED_TIMER, false);
@@ -198,7 +201,7 @@ static uint64_t wait_ns(struct gyre_loop *loop)
     return left < max ? left : max;
 }
 
-static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
+static inline int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
 {
     if (timeout_ns != 0) {
         gyre__counter_add(&loop->counters.sleeps, 1);
@@ -212,6 +215,17 @@ static int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
     loop->handlers.polls++;
     gyre__counter_add(&loop->counters.polls, 1);
     return loop->backend->readiness->wait(loop->poller, timeout_ns, loop->batch, GYRE__BATCH_MAX);
+}
+
+/* noinline: a loop that is not timed need not step over it. */
+__attribute__((noinline)) static int sleep_and_poll_timed(struct gyre_loop *loop,
+                                                          uint64_t timeout_ns)
+{
+    if (timeout_ns != 0)
+        gyre__meter_sleep(loop);
+    int r = sleep_and_poll(loop, timeout_ns);
+    gyre__meter_polled(loop, timeout_ns != 0);
+    return r;
 }
 
 /* Lets go of the lanes and arms the door, if the loop may sleep for `timeout_ns`. Returns how long
@@ -232,7 +246,8 @@ GYRE_ON_LOOP static int wait_for_events(struct gyre_loop *loop, bool may_sleep)
         gyre__handlers_mend(loop);
     uint64_t timeout_ns = may_sleep ? arm(loop, wait_ns(loop)) : 0;
     gyre__watch_end(&loop->watch);
-    int r = sleep_and_poll(loop, timeout_ns);
+    int r = loop->meter == NULL ? sleep_and_poll(loop, timeout_ns)
+                                : sleep_and_poll_timed(loop, timeout_ns);
     gyre__watch_begin(&loop->watch);
     if (timeout_ns != 0)
         gyre__door_disarm(&loop->door);
@@ -340,8 +355,11 @@ static void begin_visit(struct gyre_loop *loop, struct gyre__visit *visit)
     gyre__thread.visit = visit;
     gyre__thread.current = gyre_loop_acquire(loop);
     loop->port->sigpipe_block(&visit->sigpipe);
-    if (loop->depth == 1) /* else it is a part of the outer one's stretch */
-        gyre__watch_begin(&loop->watch);
+    if (loop->depth > 1)
+        return; /* it is a part of the outer one's stretch */
+    gyre__watch_begin(&loop->watch);
+    if (loop->meter != NULL)
+        gyre__meter_begin(loop);
 }
 
 static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
@@ -353,6 +371,8 @@ static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
     atomic_store_explicit(&loop->stopped, false, memory_order_relaxed);
     if (loop->depth == 1)
         gyre__watch_end(&loop->watch);
+    if (loop->depth == 1 && loop->meter != NULL)
+        gyre__meter_end(loop);
     if (visit->outer == NULL && gyre__thread.watch != GYRE__WATCH_NOT)
         gyre__watch_thread_leaves();
     loop->port->sigpipe_restore(visit->sigpipe);

@@ -22,6 +22,7 @@
 #include "loop/future.h"
 #include "loop/handler.h"
 #include "loop/inbox.h"
+#include "loop/meter.h"
 #include "loop/node.h"
 #include "loop/queue.h"
 #include "loop/signals.h"
@@ -74,6 +75,7 @@ struct gyre_loop {
     const struct gyre__port *port; /* [I] */
     struct gyre_loop_options options; /* [I] */
     struct gyre__poller *poller; /* [o] NULL once closed */
+    struct gyre__meter *meter; /* [I] NULL: nothing is timed */
     const struct gyre__waker_kind *waker_kind; /* [I] */
     struct gyre__waker waker; /* [I] */
     bool waker_edge; /* [I] watched edge-triggered, so never read */

@@ -122,6 +122,7 @@ static int tick(struct gyre_loop *loop, int status, void *arg)
     struct gyre_context *context = gyre_context_current();
     bool goes_on = true;
     periodic->in_call = &goes_on;
+    gyre__meter_rename(loop->meter, (union gyre__function){.fn = fn});
     int r = fn(loop, 0, fn_arg);
     (void)gyre_context_enter(context); /* the next call's is this one's, whatever fn entered */
     if (goes_on) {

@@ -160,6 +160,7 @@ static int deliver(struct gyre_loop *loop, int status, void *arg)
     struct gyre_context *context = gyre_context_acquire(watcher->context);
     struct gyre_failure failure = {
         .kind = GYRE_FAILED_SIGNAL, .fd = -1, .signal = watcher->fn, .arg = watcher->arg};
+    gyre__meter_rename(loop->meter, (union gyre__function){.signal = watcher->fn});
     gyre__context_begin(context);
     failure.error = watcher->fn(loop, watcher->signo, watcher->arg);
     if (failure.error != 0)

@@ -76,6 +76,8 @@ static int post_past_lane(struct gyre_loop *loop, struct gyre__lane *lane,
 static int post_foreign(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count)
 {
     struct gyre__lane *lane = gyre__lanes_find(loop);
+    if (lane == NULL && loop->meter != NULL && !gyre__door_is_closed(&loop->door))
+        lane = gyre__lanes_create(loop); /* for the samples; without one there are none */
     if (lane == NULL || gyre__lane_is_detoured(lane) || !gyre__lane_put_tasks(lane, tasks, count))
         return post_past_lane(loop, lane, tasks, count);
     return announce(loop, lane);

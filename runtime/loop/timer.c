@@ -75,7 +75,7 @@ static void enter(struct gyre__timers *timers, struct gyre_timer *timer)
         turn_back(timers);
 }
 
-static void leave(struct gyre__timers *timers, struct gyre_timer *timer)
+static inline void leave(struct gyre__timers *timers, struct gyre_timer *timer)
 {
     if (timer->state == GYRE__TIMER_FAR) {
         gyre__timer_wheel_remove(&timers->far, timer);
@@ -105,19 +105,25 @@ void gyre__timers_start(struct gyre__timers *timers, struct gyre_timer *timer, u
     if (stays)
         return;
     if (timer->state == GYRE__TIMER_IDLE)
-        timers->armed++;
+        gyre__counter_add(&timers->armed, 1);
     else
         leave(timers, timer);
     enter(timers, timer);
+}
+
+static inline void disarm(struct gyre__timers *timers, struct gyre_timer *timer)
+{
+    leave(timers, timer);
+    timer->state = GYRE__TIMER_IDLE;
+    gyre__counter_set(&timers->armed, gyre__counter_read(&timers->armed) - 1);
 }
 
 void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer)
 {
     if (timer->state == GYRE__TIMER_IDLE)
         return;
-    leave(timers, timer);
-    timer->state = GYRE__TIMER_IDLE;
-    timers->armed--;
+    disarm(timers, timer);
+    gyre__counter_add(&timers->cancelled, 1);
     struct gyre_context *context = timer->context;
     timer->context = NULL;
     gyre__context_drop(context); /* last: it may call the user's release, and that the loop */
@@ -270,7 +276,7 @@ static struct gyre__message fire(struct gyre__timers *timers, struct gyre_timer 
 {
     struct gyre__message call = {timer->fn, timer->arg, timer->context};
     timer->context = NULL; /* the call's now */
-    gyre__timers_stop(timers, timer);
+    disarm(timers, timer);
     if (timer->handle != 0)
         gyre__calls_give(&timers->calls, timer);
     return call;
@@ -293,6 +299,7 @@ bool gyre__timers_take_any(struct gyre__timers *timers, struct gyre__message *re
     struct gyre_timer *timer = timers->due != NULL ? timers->due : timers->near.root;
     if (timer == NULL)
         return false;
+    gyre__counter_add(&timers->cancelled, 1);
     *ret_message = fire(timers, timer);
     return true;
 }
@@ -353,7 +360,7 @@ bool gyre__timers_valid(const struct gyre__timers *timers)
         return false;
     census.state = GYRE__TIMER_FAR;
     return gyre__timer_wheel_walk(&timers->far, is_in_place, &census) &&
-           census.count == timers->armed;
+           census.count == gyre__counter_read(&timers->armed);
 }
 
 /* ---- the public functions -------------------------------------------------------------------- */

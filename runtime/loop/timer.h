@@ -32,6 +32,7 @@
 
 #include <gyre/timer.h>
 
+#include "loop/counter.h"
 #include "loop/message.h"
 #include "loop/timer_heap.h"
 #include "loop/timer_wheel.h"
@@ -64,7 +65,8 @@ struct gyre__calls {
 
 struct gyre__timers {
     uint64_t order; /* of the arming made last */
-    uint64_t armed; /* timers in heap, wheel and due list */
+    struct gyre__counter armed; /* timers in heap, wheel and due list */
+    struct gyre__counter cancelled; /* timers that were armed and will not fire for it */
     struct gyre__timer_heap near; /* due before the wheel's base */
     uint64_t near_added; /* timers put into it since it was empty, but for those of slots */
     struct gyre_timer *due; /* first to run */
@@ -90,7 +92,7 @@ void gyre__timers_gather(struct gyre__timers *timers, uint64_t now_ns);
 /* Takes the first due timer, which is idle from then on. False: none is left. */
 bool gyre__timers_take_due(struct gyre__timers *timers, struct gyre__message *ret_message);
 
-/* Takes any armed timer, earliest first, whatever the time. */
+/* Takes any armed timer, earliest first, whatever the time, to cancel it. */
 bool gyre__timers_take_any(struct gyre__timers *timers, struct gyre__message *ret_message);
 
 /* Arms and stops without asking who calls. */

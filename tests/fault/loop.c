@@ -45,6 +45,7 @@ static void create_and_close(const void *arg)
     }
     HOLDS(gyre_loop_current_or_null() == loop);
     options.make_current = GYRE_CURRENT_IF_NONE;
+    options.timing = GYRE_TIMING_CALLS;
     (void)sweep_tell(gyre_loop_create(&options, &other));
     HOLDS(gyre_loop_current_or_null() == loop);
     HOLDS_EQ(gyre_loop_close(loop, 0), 0);
@@ -388,13 +389,20 @@ static void check_posts(const struct posts *posts)
         HOLDS_EQ(posts->ends[i], i < posts->accepted);
 }
 
+struct way {
+    uint32_t queue_max;
+    enum gyre_timing timing;
+};
+
 static void post_and_run(const void *arg)
 {
+    const struct way *way = arg;
     struct gyre_loop_options options = sweep_loop_options();
     struct posts posts = {.accepted = 0};
     struct gyre_timer last;
     struct gyre_loop *loop;
-    options.queue_max = *(const uint32_t *)arg;
+    options.queue_max = way->queue_max;
+    options.timing = way->timing;
     if (sweep_tell(gyre_loop_create(&options, &loop)) != 0)
         return;
     post_all(loop, &posts);
@@ -410,13 +418,19 @@ static void post_and_run(const void *arg)
 
 static void accepted_posts_end_once_each(void)
 {
-    static const uint32_t unbounded = 0;
+    static const struct way unbounded = {.queue_max = 0};
     sweep(post_and_run, &unbounded);
+}
+
+static void accepted_posts_of_a_timed_loop_end_once_each(void)
+{
+    static const struct way timed = {.timing = GYRE_TIMING_TURNS};
+    sweep(post_and_run, &timed);
 }
 
 static void accepted_posts_of_a_bounded_loop_end_once_each(void)
 {
-    static const uint32_t bounded = 13;
+    static const struct way bounded = {.queue_max = 13};
     sweep(post_and_run, &bounded);
 }
 
@@ -527,6 +541,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(an_owner_that_cannot_be_added_is_not_called),
     PLAIN_CASE(a_loop_whose_poll_set_cannot_be_rebuilt_goes_on),
     PLAIN_CASE(accepted_posts_end_once_each),
+    PLAIN_CASE(accepted_posts_of_a_timed_loop_end_once_each),
     PLAIN_CASE(accepted_posts_of_a_bounded_loop_end_once_each),
     PLAIN_CASE(accepted_timers_end_once_each),
     PLAIN_CASE(a_run_that_fails_can_be_begun_again),

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "harness/gyre_test.h"
+#include "loop/meter.h"
 #include "memory.h"
 
 enum {
@@ -24,7 +25,7 @@ static void begin(struct fixture *fixture)
 {
     memory_count(&fixture->memory);
     gyre__door_init(&fixture->door);
-    fixture->lane = gyre__lane_create(SERIAL);
+    fixture->lane = gyre__lane_create(SERIAL, NULL);
     cr_assert_not_null(fixture->lane);
     cr_assert_eq(fixture->lane->loop_serial, SERIAL);
 }
@@ -289,4 +290,37 @@ GYRE_TEST(lane, a_detoured_task_names_its_lane_and_keeps_it)
     cr_assert(gyre__lane_is_abandoned(fixture.lane));
     gyre__lane_release(fixture.lane);
     cr_assert_eq(fixture.memory.blocks, 0);
+}
+
+/* ---- stamps ---------------------------------------------------------------------------------- */
+
+static uint64_t samples(const struct gyre__meter *meter)
+{
+    struct gyre_histogram lags;
+    gyre__histogram_read(&meter->post_lags, &lags);
+    return lags.count;
+}
+
+GYRE_TEST(lane, the_first_message_of_each_chunk_is_timed_when_it_is_taken)
+{
+    struct fixture fixture;
+    begin(&fixture);
+    struct gyre__meter *meter = gyre__meter_create(gyre__port_native(), false);
+    cr_assert_not_null(meter);
+    gyre__lane_forsake(fixture.lane);
+    fixture.lane = gyre__lane_create(SERIAL, meter);
+    cr_assert_not_null(fixture.lane);
+    for (uintptr_t i = 0; i <= GYRE__LANE_CHUNK_MIN; i++)
+        cr_assert_geq(post(&fixture, i), 0);
+    expect_node(&fixture);
+    cr_assert_eq(gyre__lane_look(fixture.lane), GYRE__LANE_CHUNK_MIN + 1);
+    cr_assert_eq(samples(meter), 0);
+    expect(&fixture, 0, 1);
+    cr_assert_eq(samples(meter), 1);
+    expect(&fixture, 1, GYRE__LANE_CHUNK_MIN - 1);
+    cr_assert_eq(samples(meter), 1);
+    expect(&fixture, GYRE__LANE_CHUNK_MIN, 1);
+    cr_assert_eq(samples(meter), 2);
+    gyre__meter_destroy(meter);
+    end(&fixture);
 }

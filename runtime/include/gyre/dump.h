@@ -15,10 +15,11 @@ GYRE_BEGIN_DECLS
 typedef void gyre_sink_fn(const char *line, void *arg);
 
 /*
- * Describes `loop` to `sink`. Inside the loop, in one of its calls: counters, descriptors, and how
- * many timers are armed and callbacks queued, with the first 32 of the callbacks and any 32 of the
- * timers. Elsewhere: counters, and where the thread inside is, if the loop is watched
- * (gyre_loop_set_blocking_threshold) and in a stretch. Post a callback for the rest.
+ * Describes `loop` to `sink`. Inside the loop, in one of its calls: counters, times if it has any
+ * (enum gyre_timing), descriptors, and how many timers are armed and callbacks queued, with the
+ * first 32 of the callbacks and any 32 of the timers. Elsewhere: counters, times, and where the
+ * thread inside is, if the loop is watched (gyre_loop_set_blocking_threshold) and in a stretch.
+ * Post a callback for the rest.
  *
  * Threads:  any; not signal handlers.
  * Blocks:   outside of the loop, until its thread has answered; at most half a second.

@@ -88,6 +88,13 @@ struct gyre_failure {
 /* Called on the loop's thread when a function has returned a negative result. */
 typedef void gyre_error_fn(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg);
 
+/* What a loop reads the clock for, beyond what its timers and budgets need: docs/metrics.md. */
+enum gyre_timing {
+    GYRE_TIMING_NONE, /* nothing: the times of its statistics stay 0, its histograms empty */
+    GYRE_TIMING_TURNS, /* its turns, sleeps, timers, and some posts of other threads */
+    GYRE_TIMING_CALLS /* and each callback, timer, handler and signal's function */
+};
+
 struct gyre_loop_options {
     size_t size; /* of this struct */
     const char *backend; /* "auto", "epoll", "poll", "select"; NULL: what is configured */
@@ -101,11 +108,16 @@ struct gyre_loop_options {
     void *clock_arg;
     gyre_wait_fn *wait; /* NULL: the backend's */
     void *wait_arg;
+    enum gyre_timing timing;
     gyre_error_fn *on_error; /* NULL: logged, with the function's symbol */
     void *on_error_arg;
 };
 
-/* Counters since creation. Each is exact; together they are not one instant's. */
+/*
+ * Counters since creation. Each is exact; together they are not one instant's. What is timed is by
+ * the loop's clock, and 0 without it (enum gyre_timing): busy_ns and idle_ns are brought up to date
+ * by each poll and by the end of a run, and what is under way is not in them.
+ */
 struct gyre_loop_stats {
     uint64_t turns;
     uint64_t polls; /* calls of the backend's wait */
@@ -114,10 +126,16 @@ struct gyre_loop_stats {
     uint64_t posts; /* taken from other threads */
     uint64_t callbacks; /* run */
     uint64_t timers; /* fired */
+    uint64_t timers_live; /* armed now */
+    uint64_t timers_cancelled; /* stopped or cancelled while armed, or ended by the loop's close */
     uint64_t events; /* handed to handlers */
     uint64_t events_stale; /* dropped: their handler was gone (T26, T34) */
     uint64_t rebuilds; /* of the poll set, to lose a closed file's registration (T34) */
     uint64_t queue_max; /* most callbacks ever queued on the loop's side */
+    uint64_t busy_ns; /* inside run, but for sleeps */
+    uint64_t idle_ns; /* in sleeps */
+    uint64_t longest_call_ns; /* of a user's function; with GYRE_TIMING_CALLS */
+    const void *longest_call; /* its function; for a moment that of the one before; NULL: none */
 };
 
 /*

@@ -3,9 +3,9 @@
  * task - a function to run once on a loop, embedded in the user's object.
  *
  * Posting a task cannot fail for memory, and allocates nothing, unless its thread adds callbacks to
- * the loop as well: then both take their places in one queue. Between the post and the call the
- * task belongs to the loop; from the call on it is the user's again, so its function may post or
- * free it.
+ * the loop as well: then both take their places in one queue. So do the tasks posted to a loop that
+ * times its turns, to be sampled. Between the post and the call the task belongs to the loop; from
+ * the call on it is the user's again, so its function may post or free it.
  */
 #ifndef GYRE_TASK_H
 #define GYRE_TASK_H
