@@ -16,6 +16,7 @@
 struct peer_loop {
     struct event_base *base;
     struct event *bell;
+    struct event *turn; /* if it is kept awake */
     void (*work)(void);
     struct closures closures;
 };
@@ -47,19 +48,23 @@ struct peer_loop *peer_loop_create(void)
 
 static void on_turn(evutil_socket_t none, short events, void *arg)
 {
+    const struct timeval now = {0, 0};
     const struct peer_loop *loop = arg;
     (void)none;
     (void)events;
     loop->work();
+    if (event_add(loop->turn, &now) != 0)
+        measure_fail("event_add");
 }
 
-/* A timer that is always due. An event that activates itself is called again before any poll. */
+/* A timer that is always due. One that repeats must have a time to wait (EV_PERSIST is no use with
+ * 0), and an event that activates itself is called again before any poll. */
 void peer_loop_keep_awake(struct peer_loop *loop, void (*work)(void))
 {
     const struct timeval now = {0, 0};
     loop->work = work;
-    struct event *turn = event_new(loop->base, -1, EV_PERSIST, on_turn, loop);
-    if (turn == NULL || event_add(turn, &now) != 0)
+    loop->turn = evtimer_new(loop->base, on_turn, loop);
+    if (loop->turn == NULL || event_add(loop->turn, &now) != 0)
         measure_fail("event_add");
 }
 
