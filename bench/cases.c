@@ -60,6 +60,22 @@ const struct bench_case bench_cases[] = {
         .counted = BENCH_COUNTS,
     },
     {
+        .name = "turn",
+        .question = "What does an empty turn cost, with handlers that have nothing to do?",
+        .works = {{"idle=0", 2000000, 100000}, {"idle=10000", 2000000, 100000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
+    {
+        .name = "handler-churn",
+        .question = "What do an add, an update and a removal of a handler cost together?",
+        .works = {{"descriptors=1000", 500000, 20000}},
+        .peers = {"gyre", "raw", "libuv", "libevent", "libev", "asio"},
+        .reported = BENCH_TIMES,
+        .counted = BENCH_COUNTS,
+    },
+    {
         .name = "executor",
         .question = "How long is the way to a worker thread and back, and what does it cost with "
                     "64 under way?",

@@ -137,6 +137,14 @@ check "--quick runs" run 0 --quick --repeat 1
 check "with fewer operations" test "$(grep -o 'ops=[0-9]*' "$tap_scratch/calls" | sort -u | wc -l)" -eq 2
 check "--list names a case, its parameters and peers" eval "'$bench' --list | grep -A4 -x post |
     tr -s ' \n' ' ' | grep -q 'post .*params: producers=1 params: producers=4 peers: gyre raw libuv'"
+# listed CASE: with its parameters, gyre, raw and another
+listed() {
+    "$bench" --list | awk -v name="$1" '$0 == name { inside = 1; next } /^[^ ]/ { inside = 0 } inside' | tee "$tap_scratch/out"
+    grep -q 'params: .*=' "$tap_scratch/out" && grep -qE 'peers: +gyre raw [a-z]' "$tap_scratch/out"
+}
+for name in dispatch turn handler-churn executor timer-add timer-rearm timer-cancel timer-fire; do
+    check "--list has $name" listed "$name"
+done
 check "--help explains the ratio" eval "'$bench' --help | grep -q 'ratio above 1'"
 
 # ---- programs that fail, cannot run, or hang

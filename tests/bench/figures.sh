@@ -21,6 +21,10 @@ object() {
     object post gyre 'producers=1' wall ns/op 100.5 90 1200 1 && echo ,
     object post raw 'producers=1' wall ns/op 50 50 50 0.5 && echo ,
     object post gyre 'producers=1' cpu ns/op 7 6 8 1 && echo ,
+    object handler-churn gyre 'descriptors=1000' cpu ns/op 900 800 950 1 && echo ,
+    object handler-churn libev-restart 'descriptors=1000' cpu ns/op 850 800 900 0.94 && echo ,
+    object handler-churn gyre 'descriptors=1000' syscalls calls/op 3.003 3.003 3.003 1 && echo ,
+    object handler-churn gyre 'descriptors=1000' instructions instructions/op 700 700 700 1 && echo ,
     object sizes gyre 'timer=1' bytes bytes/op 112 112 112 1 && echo ,
     object sizes libuv 'timer=1' bytes bytes/op 152 152 152 null
     printf '\n]\n'
@@ -33,6 +37,7 @@ check "metrics are columns, with their units" has '| | wall, ns/op | to gyre | c
 check "a figure has its extremes and its ratio" has '| gyre | 100.5 (90.0 to 1200) | 1.00 | 7.00 (6.00 to 8.00) | 1.00 |'
 check "what was not measured stays empty" has '| raw | 50.0 | 0.50 | | |'
 check "without a ratio there is a dash" has '| libuv | 152.0 | - |'
+check "counts have columns as well" has '| gyre | 900.0 (800.0 to 950.0) | 1.00 | 3.00 | 1.00 | 700.0 | 1.00 |'
 check "the machine is named" grep -qF 'Measured on: a "CPU", 2 cores.' "$tap_scratch/out"
 
 printf 'before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n' >"$page"
@@ -59,6 +64,9 @@ check "in a file of its own" test -s "$tap_scratch/plots/bench-post.svg" -a -s "
 svg_says() { grep -q "$2" "$tap_scratch/plots/bench-$1.svg"; }
 check "with a panel for each metric" eval 'svg_says post ">wall, ns/op" && svg_says post ">cpu, ns/op"'
 check "and with the peers' names" eval 'svg_says post ">gyre<" && svg_says post ">raw<"'
+check "instructions have one, too" svg_says handler-churn '>instructions<'
+refuse "and system calls none" svg_says handler-churn '>syscalls'
+check "a peer that only one case has is drawn" svg_says handler-churn '>libev-restart<'
 check "sizes name the thing" svg_says sizes '>timer<'
 refuse "a file without figures is not drawn" "$tools/plot.sh" "$tap_scratch/absent" "$tap_scratch/plots"
 finish
