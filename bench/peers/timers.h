@@ -3,7 +3,8 @@
  * timers - the work of the timer programs: N timers, with deadlines random over 60 s.
  *
  * What     add     arm N idle timers, in the order of their memory
- *          rearm   arm N times one of N armed timers, drawn at random, for later than it was
+ *          rearm   arm N times one of N armed timers, drawn at random: for up to 60 s later than it
+ *                  was, as an idle connection's is put off; with anytime=1, for any of the 60 s
  *          cancel  stop all of N armed timers but one, in random order
  *          fire    let all of N timers fire
  *          Only this is measured; it is repeated until `ops` operations are done.
@@ -15,7 +16,7 @@
  *          stopped, all others, and in order, as exactly as the library's resolution has it.
  * Use      All work is done in a callback of the loop, where a library that caches the time has it
  *          at hand. A peer is the functions below that begin with timers_peer.
- * Args     timers, ops.
+ * Args     timers, anytime, ops.
  */
 #ifndef BENCH_TIMERS_H
 #define BENCH_TIMERS_H
@@ -44,7 +45,7 @@ void timers_peer_stop(void);
 /* Reads the clock: delays count from here. */
 void timers_peer_now(void);
 
-/* Arms an idle timer; arms an armed one for later; stops one. */
+/* Arms an idle timer; arms an armed one anew; stops one. */
 void timers_peer_add(unsigned timer, uint64_t delay_ns);
 void timers_peer_rearm(unsigned timer, uint64_t delay_ns);
 void timers_peer_cancel(unsigned timer);

@@ -2,7 +2,8 @@
 /*
  * timers_libev - the timer cases on libev: an ev_timer in each object, armed again as its manual
  * advises: with ev_timer_again, which moves it within the heap. Such a timer repeats until it is
- * stopped; one that is only started does not.
+ * stopped; one that is only started does not. With TIMERS_RESTART it is stopped and started, which
+ * needs no `repeat` and is much written, too.
  */
 #include <stdlib.h>
 
@@ -69,11 +70,19 @@ void timers_peer_add(unsigned timer, uint64_t delay_ns)
     ev_timer_start(loop, &objects[timer].timer);
 }
 
+#ifdef TIMERS_RESTART
+void timers_peer_rearm(unsigned timer, uint64_t delay_ns)
+{
+    ev_timer_stop(loop, &objects[timer].timer);
+    timers_peer_add(timer, delay_ns);
+}
+#else
 void timers_peer_rearm(unsigned timer, uint64_t delay_ns)
 {
     objects[timer].timer.repeat = (double)delay_ns * 1e-9;
     ev_timer_again(loop, &objects[timer].timer);
 }
+#endif
 
 void timers_peer_cancel(unsigned timer)
 {

@@ -64,6 +64,15 @@ static void sink(unsigned place, struct entry entry)
     put(place, entry);
 }
 
+/* Puts an entry where another was. */
+static void replace(unsigned place, struct entry entry)
+{
+    if (place > 0 && entry.deadline_ns < heap[(place - 1) / CHILDREN].deadline_ns)
+        rise(place, entry);
+    else
+        sink(place, entry);
+}
+
 void timers_peer_create(unsigned count)
 {
     objects = aligned_alloc(TIMERS_LINE, count * sizeof(*objects));
@@ -105,19 +114,15 @@ void timers_peer_add(unsigned timer, uint64_t delay_ns)
 
 void timers_peer_rearm(unsigned timer, uint64_t delay_ns)
 {
-    sink(objects[timer].place, (struct entry){base_ns + delay_ns, &objects[timer]});
+    replace(objects[timer].place, (struct entry){base_ns + delay_ns, &objects[timer]});
 }
 
 void timers_peer_cancel(unsigned timer)
 {
     unsigned place = objects[timer].place;
     struct entry last = heap[--armed];
-    if (place == armed)
-        return;
-    if (place > 0 && last.deadline_ns < heap[(place - 1) / CHILDREN].deadline_ns)
-        rise(place, last);
-    else
-        sink(place, last);
+    if (place != armed)
+        replace(place, last);
 }
 
 void timers_peer_settle(void)
