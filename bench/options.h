@@ -22,7 +22,7 @@ struct options {
     bool list;
     bool quick;
     bool counts;
-    unsigned repeat;
+    unsigned repeat; /* 0: not chosen */
     unsigned timeout_s; /* for each run of a program */
     const char *json; /* a file, or NULL */
     const char *programs; /* the directory of the measuring programs, or NULL: our own */

@@ -8,6 +8,9 @@
 #include <string.h>
 
 enum {
+    REPEAT = 5,
+    QUICK_REPEAT = 3,
+    QUICK_MEMORY_REPEAT = 1, /* what idles by the thousand is slow to make, and varies little */
     COUNT_ROUNDS = 3, /* counts vary little, and take long */
     COUNT_PART = 10 /* a tenth of the quick operations, since what counts is so slow */
 };
@@ -61,6 +64,16 @@ static void count(const struct program *program, const struct rounds *rounds,
     }
 }
 
+/* How many rounds count. */
+static unsigned choose_repeat(const struct options *options, bool memory)
+{
+    if (options->repeat != 0)
+        return options->repeat;
+    if (!options->quick)
+        return REPEAT;
+    return memory ? QUICK_MEMORY_REPEAT : QUICK_REPEAT;
+}
+
 void rounds_run(const struct options *options, const char *directory, unsigned counted,
                 const struct bench_case *entry, const struct bench_work *work, struct rounds *ret)
 {
@@ -70,8 +83,9 @@ void rounds_run(const struct options *options, const char *directory, unsigned c
     ret->ops = options->quick ? work->quick_ops : work->ops;
     choose_peers(options, ret);
 
-    unsigned warm = entry->reported == BENCH_BIT(BENCH_BYTES) ? 0 : 1; /* memory has no warm-up */
-    unsigned measured = warm + options->repeat;
+    bool memory = entry->reported == BENCH_BIT(BENCH_BYTES);
+    unsigned warm = memory ? 0 : 1; /* memory has no warm-up */
+    unsigned measured = warm + choose_repeat(options, memory);
     unsigned count_rounds = (entry->counted & counted) != 0 ? COUNT_ROUNDS : 0;
     for (unsigned round = 0; round < measured + count_rounds; round++) {
         for (unsigned i = 0; i < ret->count; i++) {

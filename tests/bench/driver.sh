@@ -137,6 +137,8 @@ check "--quick runs" run 0 --quick --repeat 1
 check "with fewer operations" test "$(grep -o 'ops=[0-9]*' "$tap_scratch/calls" | sort -u | wc -l)" -eq 2
 check "--list names a case, its parameters and peers" eval "'$bench' --list | grep -A4 -x post |
     tr -s ' \n' ' ' | grep -q 'post .*params: producers=1 params: producers=4 peers: gyre raw libuv'"
+check "--quick runs without --repeat" run 0 --quick --peer raw --json "$tap_scratch/json"
+check "and then three rounds count" entry_is gyre wall producers=1 runs 3
 # listed CASE: with its parameters, gyre, raw and another
 listed() {
     "$bench" --list | awk -v name="$1" '$0 == name { inside = 1; next } /^[^ ]/ { inside = 0 } inside' | tee "$tap_scratch/out"
