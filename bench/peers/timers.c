@@ -18,9 +18,9 @@ enum timers_case {
 
 #define SECOND_NS UINT64_C(1000000000)
 #define SPAN_NS (60 * SECOND_NS)
-#define HALF_NS (SPAN_NS / 2)
 #define REST_NS (60 * SPAN_NS) /* more than was ever armed for */
-#define GUARD_NS SECOND_NS /* no deadline comes by the clock's own pace, while work is done */
+#define GUARD_NS (10 * SECOND_NS) /* no deadline comes by the clock's own pace, during work */
+#define HALF_NS (GUARD_NS + SPAN_NS / 2)
 
 struct step {
     uint64_t delay_ns;

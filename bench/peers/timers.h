@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timers - the work of the timer programs: N timers, with deadlines random over 60 s.
+ * timers - the work of the timer programs: N timers, with deadlines random over 60 s, of which the
+ * first is 10 s away: so long may the work take.
  *
  * What     add     arm N idle timers, in the order of their memory
  *          rearm   arm N times one of N armed timers, drawn at random: for up to 60 s later than it
@@ -10,7 +11,7 @@
  *          Only this is measured; it is repeated until `ops` operations are done.
  * Clock    Nobody waits 60 s: the program has a clock_gettime of its own, which the library finds
  *          as it finds the C library's, and whose monotonic clocks can be set forward. Timers are
- *          armed for the future as they always are, then 30 s pass at once, and when those due
+ *          armed for the future as they always are, then 40 s pass at once, and when those due
  *          have fired the rest. It is the same for all peers.
  * Checks   Each case ends with all that is armed firing: no timer before its time, none that was
  *          stopped, all others, and in order, as exactly as the library's resolution has it.
