@@ -93,7 +93,7 @@ static void print_row(const struct rounds *rounds, const struct rounds_peer *pee
 {
     struct figures_summary summary = figures_summarise(&peer->figures[metric]);
     double ratio;
-    printf("    %-10s", peer->name);
+    printf("    %-13s", peer->name);
     print_number(summary.median);
     print_number(summary.min);
     print_number(summary.max);
@@ -111,7 +111,7 @@ static void add_metric(struct report *report, const struct rounds *rounds, enum 
         if (peer->outcome != PROGRAM_RAN || peer->figures[metric].count == 0)
             continue;
         if (!any)
-            printf("  %-12s %12s %12s %12s %10s   %s, %u runs\n", bench_metric_texts[metric].name,
+            printf("  %-15s %12s %12s %12s %10s   %s, %u runs\n", bench_metric_texts[metric].name,
                    "median", "min", "max", "to gyre", bench_metric_texts[metric].unit,
                    peer->figures[metric].count);
         any = true;
