@@ -190,7 +190,10 @@ int gyre_loop_cancel_call(struct gyre_loop *loop, uint64_t handle)
     struct gyre_timer *timer = gyre__calls_find(&loop->timers.calls, handle);
     if (timer == NULL)
         return -ENOENT;
+    struct gyre_context *context = timer->context;
+    timer->context = NULL;
     gyre__timers_stop(&loop->timers, timer);
     gyre__calls_give(&loop->timers.calls, timer);
+    gyre__context_drop(context); /* last: its release may cancel again, or close the loop */
     return 0;
 }

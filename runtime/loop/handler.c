@@ -456,8 +456,9 @@ static void drop_context(struct gyre_loop *loop, int fd, struct gyre__handler *e
 {
     (void)loop;
     (void)fd;
-    gyre__context_drop(entry->context);
+    struct gyre_context *context = entry->context;
     entry->context = NULL;
+    gyre__context_drop(context);
 }
 
 void gyre__handlers_deinit(struct gyre_loop *loop)

@@ -383,11 +383,10 @@ __attribute__((noinline)) static int start_anywhere(struct gyre_timer *timer, ui
         gyre__timers_stop(&loop->timers, timer);
         return 0;
     }
-    if (timer->context != gyre__thread.context) {
-        gyre__context_drop(timer->context);
-        timer->context = gyre__context_capture();
-    }
+    struct gyre_context *before = timer->context;
+    timer->context = gyre__context_capture();
     gyre__timers_start(&loop->timers, timer, deadline_ns);
+    gyre__context_drop(before); /* last: its release may start or stop the timer, or close the loop */
     return 0;
 }
 

@@ -239,6 +239,113 @@ GYRE_TEST(contexts, T106_refused_posts_and_stopped_timers_let_go)
     scene_close(&told.scene);
 }
 
+/* A context whose release calls the loop, by which a timer or call is let go of. */
+struct last_word {
+    struct gyre_loop *loop;
+    struct gyre_timer timer;
+    unsigned released;
+    int result; /* of what the release called */
+};
+
+static void cancel_again(void *value, void *arg)
+{
+    struct last_word *last = arg;
+    (void)value;
+    last->released++;
+    last->result = gyre_loop_cancel_call(last->loop, handle);
+}
+
+static void start_again(void *value, void *arg)
+{
+    struct last_word *last = arg;
+    (void)value;
+    last->released++;
+    last->result = gyre_timer_start(&last->timer, 7);
+}
+
+static void close_loop(void *value, void *arg)
+{
+    struct last_word *last = arg;
+    (void)value;
+    last->released++;
+    last->result = gyre_loop_close(last->loop, 0);
+}
+
+/* Enters a context with that release, of which the caller keeps no other reference. */
+static struct gyre_context *enter_last(struct last_word *last, gyre_context_release_fn *release)
+{
+    struct gyre_context *context = NULL;
+    struct gyre_context_options options;
+    gyre_context_options_init(&options);
+    options.release = release;
+    options.arg = last;
+    cr_assert_eq(gyre_context_create(NULL, &options, &context), 0);
+    (void)gyre_context_enter(context);
+    return context;
+}
+
+static void leave_last(struct gyre_context *context)
+{
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(context);
+}
+
+GYRE_TEST(contexts, T106_release_of_a_calls_context_may_cancel_the_call_again)
+{
+    struct told told;
+    open_told(&told);
+    struct last_word last = {.loop = told.scene.loop};
+    struct gyre_context *context = enter_last(&last, cancel_again);
+    cr_assert_eq(gyre_loop_call_later(last.loop, 5, &handle, tell, &told), 0);
+    leave_last(context);
+    cr_assert_eq(gyre_loop_cancel_call(last.loop, handle), 0);
+    cr_assert_eq(last.released, 1);
+    cr_assert_eq(last.result, -ENOENT, "it is cancelled already");
+    cr_assert_eq(gyre_loop_call_later(last.loop, 5, &handle, tell, &told), 0);
+    cr_assert_eq(gyre_loop_call_later(last.loop, 5, &handle, tell, &told), 0, "a slot of its own");
+    cr_assert_eq(scene_run(&told.scene), 0);
+    cr_assert_str_eq(told.scene.text, "null null");
+    scene_close(&told.scene);
+}
+
+GYRE_TEST(contexts, T106_release_of_a_timers_context_may_start_the_timer_again)
+{
+    struct told told;
+    open_told(&told);
+    struct last_word last = {.loop = told.scene.loop};
+    gyre_timer_init(&last.timer, last.loop, tell, &told);
+    struct gyre_context *context = enter_last(&last, start_again);
+    cr_assert_eq(gyre_timer_start(&last.timer, 5), 0);
+    leave_last(context);
+    struct gyre_context *b = make(&told, NULL, "b");
+    (void)gyre_context_enter(b);
+    cr_assert_eq(gyre_timer_start(&last.timer, 5), 0);
+    leave_last(b);
+    cr_assert_eq(last.released, 1);
+    cr_assert_eq(last.result, 0);
+    cr_assert_eq(scene_run(&told.scene), 0);
+    cr_assert_str_eq(told.scene.text, "b");
+    cr_assert_eq(told.released, 1, "no reference to b is left");
+    scene_close(&told.scene);
+}
+
+GYRE_TEST(contexts, T106_release_of_a_timers_context_may_close_the_loop)
+{
+    struct told told;
+    open_told(&told);
+    struct last_word last = {.loop = told.scene.loop};
+    gyre_timer_init(&last.timer, last.loop, tell, &told);
+    struct gyre_context *context = enter_last(&last, close_loop);
+    cr_assert_eq(gyre_timer_start(&last.timer, 5), 0);
+    leave_last(context);
+    cr_assert_eq(gyre_timer_start(&last.timer, 9), 0);
+    cr_assert_eq(last.released, 1);
+    cr_assert_eq(last.result, 0);
+    cr_assert_str_eq(told.scene.text, "null !", "the close has cancelled it");
+    cr_assert(!gyre_timer_is_armed(&last.timer));
+    scene_close(&told.scene);
+}
+
 /* ---- T107 ------------------------------------------------------------------------------------ */
 
 /* Has a callback fail inside "outer" > "inner"; the hook number `handles` handles it. */
