@@ -54,7 +54,6 @@ static void forget(struct gyre__handlers *handlers, int fd, struct gyre__handler
     renew(handlers, entry);
     gyre__closers_set(&handlers->closers, fd, NULL);
     entry->kind = GYRE__HANDLER_FREE;
-    entry->absent = false;
     entry->arg = NULL;
     entry->events = 0;
     struct gyre_context *context = entry->context;
@@ -69,8 +68,7 @@ static int update(struct gyre_loop *loop, int fd, const struct gyre__handler *en
     const struct gyre__readiness *readiness = loop->backend->readiness;
     uint64_t datum = datum_of(fd, entry);
     int r = readiness->update(loop->poller, fd, events, datum);
-    /* It may be one that a rebuild could not add, or left out. */
-    if (r == -ENOENT && (loop->handlers.torn != 0 || entry->absent))
+    if (r == -ENOENT && loop->handlers.torn != 0) /* it may be one that a rebuild could not add */
         r = readiness->add(loop->poller, fd, events, datum);
     return r;
 }
@@ -100,7 +98,6 @@ static void arm(struct gyre_loop *loop, struct gyre__handler *entry, uint32_t ev
     bool timed = loop->options.timing == GYRE_TIMING_CALLS;
     entry->events = events;
     entry->kind = timed ? GYRE__HANDLER_TIMED : GYRE__HANDLER_USER;
-    entry->absent = false;
     if (!once)
         return;
     entry->kind = GYRE__HANDLER_ONCE;
@@ -187,8 +184,6 @@ int gyre_loop_remove_handler(struct gyre_loop *loop, int fd)
     if (entry->kind == GYRE__HANDLER_CHANNEL)
         return -EBUSY;
     r = loop->backend->readiness->remove(loop->poller, fd);
-    if (r == -ENOENT && entry->absent)
-        r = 0; /* a rebuild left it out */
     forget(&loop->handlers, fd, entry);
     return r;
 }
@@ -222,7 +217,6 @@ int gyre__host_claim(struct gyre__channel *channel, gyre__ready_fn *fn)
     entry->fn.ready = fn;
     entry->arg = channel;
     entry->kind = GYRE__HANDLER_CHANNEL;
-    entry->absent = false;
     return 0;
 }
 
@@ -279,14 +273,16 @@ static void visit(struct gyre_loop *loop, visit_fn *fn)
     }
 }
 
-/* Registers an entry in a poll set that was emptied. */
+/* Registers an entry in a poll set that was emptied. One whose call is over stays registered, so
+ * that a second add is refused; the event that it may make is dropped. */
 static void add_again(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
 {
-    if (entry->events == 0) {
-        entry->absent = entry->kind == GYRE__HANDLER_ONCE;
+    uint32_t events = entry->events;
+    if (events == 0 && entry->kind == GYRE__HANDLER_ONCE)
+        events = GYRE_ONESHOT;
+    if (events == 0)
         return;
-    }
-    int r = loop->backend->readiness->add(loop->poller, fd, entry->events, datum_of(fd, entry));
+    int r = loop->backend->readiness->add(loop->poller, fd, events, datum_of(fd, entry));
     /* -EBADF: closed without being removed, nothing of it can come; -EEXIST: it was added before */
     if (r != 0 && r != -EBADF && r != -EEXIST)
         loop->handlers.torn = r;
@@ -350,11 +346,16 @@ GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop,
 }
 
 /* Calls a handler in the context of its registration, one that fires once, and one that is timed.
- * It may remove itself, so that the call needs a reference of its own. noinline: as drop. */
-GYRE_ON_LOOP __attribute__((noinline)) static void call_specially(struct gyre_loop *loop,
+ * It may remove itself, so that the call needs a reference of its own. False: its one call is over,
+ * and a rebuild has armed it anew. noinline: as drop. */
+GYRE_ON_LOOP __attribute__((noinline)) static bool call_specially(struct gyre_loop *loop,
                                                                   struct gyre__handler *entry,
                                                                   int fd, uint32_t events)
 {
+    if (entry->events == 0) {
+        gyre__counter_add(&loop->counters.events_stale, 1);
+        return false;
+    }
     struct gyre_context *context = gyre_context_acquire(entry->context);
     gyre_handler_fn *fn = entry->fn.handler;
     void *arg = entry->arg;
@@ -367,6 +368,7 @@ GYRE_ON_LOOP __attribute__((noinline)) static void call_specially(struct gyre_lo
         judge(loop, fd, fn, arg, r);
     gyre__context_end();
     gyre__context_drop(context);
+    return true;
 }
 
 /* Hands one event of a batch to whom it belongs. False: it is nobody's, or the waker's. The event
@@ -385,7 +387,7 @@ GYRE_ON_LOOP static inline bool deliver(struct gyre_loop *loop, struct gyre__eve
     if (entry->kind == GYRE__HANDLER_CHANNEL) {
         entry->fn.ready(entry->arg, event.events);
     } else if (entry->kind != GYRE__HANDLER_USER || entry->context != NULL) {
-        call_specially(loop, entry, fd, event.events);
+        return call_specially(loop, entry, fd, event.events);
     } else {
         gyre_handler_fn *fn = entry->fn.handler;
         void *arg = entry->arg;

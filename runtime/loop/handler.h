@@ -49,8 +49,7 @@ struct gyre__handler {
     uint32_t generation;
     uint32_t changed; /* number of the poll after which the generation last changed */
     uint8_t kind;
-    bool absent; /* a rebuild left it out, since its one call was over */
-    uint8_t reserved[2];
+    uint8_t reserved[3];
 };
 
 struct gyre__handlers {

@@ -182,6 +182,53 @@ GYRE_TEST(capabilities, T20_rebuilt_poll_set_does_not_fire_a_shot_again)
     close_pipe(fds);
 }
 
+GYRE_TEST(capabilities, T17_shot_keeps_its_place_in_a_rebuilt_poll_set)
+{
+    struct scene scene;
+    struct watch watch;
+    int fds[2];
+    open_with(&scene, &watch, fds, GYRE_ONESHOT);
+    watch_fd(&watch, GYRE_READ | GYRE_ONESHOT);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+    cr_assert_eq(scene_run_polls(&scene, 1), 0);
+    force_rebuild(&scene);
+    cr_assert_eq(gyre_loop_add_handler(scene.loop, fds[0], GYRE_READ, watch_handler, &watch),
+                 -EEXIST);
+    close(fds[1]); /* a hang-up, of which nobody asked to hear again */
+    force_rebuild(&scene);
+    cr_assert_eq(scene_run_polls(&scene, 2), 0);
+    cr_assert_eq(watch.calls, 1);
+    close(fds[0]);
+    cr_assert_eq(gyre_loop_update_handler(scene.loop, fds[0], GYRE_READ), -ENOENT);
+    scene_close(&scene);
+}
+
+GYRE_TEST(capabilities, T20_shot_of_a_batch_in_which_the_set_is_rebuilt_is_one_call)
+{
+    struct scene scene;
+    struct watch watch;
+    int fds[2];
+    int writer;
+    open_with(&scene, &watch, fds, GYRE_ONESHOT);
+    int reader = make_readable(&writer);
+    struct watch phantom = {.scene = &scene, .name = "p", .fd = dup(reader)};
+    watch_fd(&phantom, GYRE_READ); /* ready first, and so reported first */
+    watch_fd(&watch, GYRE_READ | GYRE_ONESHOT);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+    close(phantom.fd);
+    (void)gyre_loop_remove_handler(scene.loop, phantom.fd); /* -ENOENT: it was closed */
+    scene.now_ns += SECOND_NS;
+    cr_assert_eq(scene_run_polls(&scene, 3), 0);
+    cr_assert_eq(stats_of(scene.loop).rebuilds, 1);
+    cr_assert_eq(watch.calls, 1, "and not another for the new set");
+    cr_assert_eq(gyre_loop_update_handler(scene.loop, fds[0], GYRE_READ | GYRE_ONESHOT), 0);
+    cr_assert_eq(scene_run_polls(&scene, 2), 0);
+    cr_assert_eq(watch.calls, 2);
+    scene_close(&scene);
+    close_pipe((int[]){reader, writer});
+    close_pipe(fds);
+}
+
 static void rearm_other(struct watch *watch)
 {
     struct gyre_loop *loop = watch->scene->loop;

@@ -129,7 +129,7 @@ struct gyre_loop_stats {
     uint64_t timers_live; /* armed now */
     uint64_t timers_cancelled; /* stopped or cancelled while armed, or ended by the loop's close */
     uint64_t events; /* handed to handlers */
-    uint64_t events_stale; /* dropped: their handler was gone (T26, T34) */
+    uint64_t events_stale; /* dropped: their handler, or its one call, was gone (T26, T34) */
     uint64_t rebuilds; /* of the poll set, to lose a closed file's registration (T34) */
     uint64_t queue_max; /* most callbacks ever queued on the loop's side */
     uint64_t busy_ns; /* inside run, but for sleeps */
