@@ -89,7 +89,7 @@ void gyre__loop_judge(struct gyre_loop *loop, const struct gyre_failure *failure
 {
     if (failure->error < 0)
         gyre__loop_report(loop, failure);
-    else if (failure->error == GYRE_UNWIND)
+    else if (failure->error == GYRE_UNWIND && loop->interrupted == 0) /* else it is -ECHILD */
         loop->interrupted = GYRE_UNWIND;
 }
 

@@ -248,6 +248,28 @@ static void T112_run_that_was_forked_inside_returns_in_the_child(void)
     gyre_loop_destroy(loop);
 }
 
+static int fork_and_unwind(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)fork_inside(loop, status, arg);
+    return GYRE_UNWIND;
+}
+
+static void T112_unwinding_ends_the_parents_run_alone(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct parted parted = {.child = -1};
+    CHECK_EQ(gyre_loop_add_callback(loop, fork_and_unwind, &parted), 0);
+    int result = gyre_loop_run(loop);
+    if (parted.child == 0) {
+        CHECK_EQ(result, -ECHILD);
+        gyre_loop_destroy(loop);
+        plain_exit_child();
+    }
+    CHECK_EQ(result, GYRE_UNWIND);
+    join_child(parted.child);
+    gyre_loop_destroy(loop);
+}
+
 static int run_other(struct gyre_loop *loop, int status, void *arg)
 {
     (void)loop;
@@ -527,6 +549,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T112_signal_in_a_child_does_not_wake_the_parents_loop),
     PLAIN_CASE(T112_owners_of_descriptors_are_not_called_in_a_child),
     PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
+    PLAIN_CASE(T112_unwinding_ends_the_parents_run_alone),
     PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
     PLAIN_CASE(T112_outer_run_of_the_same_loop_returns_in_the_child_too),
     PLAIN_CASE(T112_child_may_make_and_run_loops_of_its_own),
