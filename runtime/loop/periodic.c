@@ -176,6 +176,8 @@ int gyre_periodic_stop(struct gyre_periodic *periodic)
 {
     if (!periodic->running)
         return 0; /* the loop, which may be gone, is not looked at */
+    if (gyre__timer_is_inherited(&periodic->timer))
+        return -ECHILD;
     int r = gyre__loop_check_owner(periodic->timer.loop, "gyre_periodic_stop");
     if (r == 0)
         r = gyre_timer_stop(&periodic->timer);

@@ -385,6 +385,7 @@ __attribute__((noinline)) static int start_anywhere(struct gyre_timer *timer, ui
     }
     struct gyre_context *before = timer->context;
     timer->context = gyre__context_capture();
+    timer->forks = loop->forks;
     gyre__timers_start(&loop->timers, timer, deadline_ns);
     gyre__context_drop(before); /* last: its release may start or stop the timer, or close the loop */
     return 0;
@@ -410,6 +411,8 @@ int gyre_timer_stop(struct gyre_timer *timer)
     /* An idle timer of a loop that is gone may be stopped: the loop is not looked at. */
     if (timer->state == GYRE__TIMER_IDLE)
         return 0;
+    if (gyre__timer_is_inherited(timer))
+        return -ECHILD;
     int r = gyre__loop_check_owner(timer->loop, "gyre_timer_stop");
     if (r == 0)
         gyre__timers_stop(&timer->loop->timers, timer);

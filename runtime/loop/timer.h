@@ -33,6 +33,7 @@
 #include <gyre/timer.h>
 
 #include "loop/counter.h"
+#include "loop/fork.h"
 #include "loop/message.h"
 #include "loop/timer_heap.h"
 #include "loop/timer_wheel.h"
@@ -99,6 +100,13 @@ bool gyre__timers_take_any(struct gyre__timers *timers, struct gyre__message *re
 void gyre__timers_start(struct gyre__timers *timers, struct gyre_timer *timer,
                         uint64_t deadline_ns);
 void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer);
+
+/* Whether it was last armed by a parent process. Its loop, which may be gone, is not looked at: a
+ * child's close leaves timers as they are, since a thread may have been at them in the fork. */
+static inline bool gyre__timer_is_inherited(const struct gyre_timer *timer)
+{
+    return timer->forks != gyre__forks_now();
+}
 
 /* Frees the slots; no timer may be armed. */
 void gyre__timers_deinit(struct gyre__timers *timers);

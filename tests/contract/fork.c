@@ -145,6 +145,33 @@ static void T112_close_in_a_child_leaves_the_parents_loop_alone(void)
     close(fds[1]);
 }
 
+/* Under the address sanitizer: the loop is not looked at. */
+static void T112_timers_may_be_stopped_when_a_parents_loop_is_gone(void)
+{
+    struct gyre_loop *loop = make_loop();
+    struct gyre_timer timer;
+    struct gyre_periodic periodic;
+    unsigned calls = 0;
+    gyre_timer_init(&timer, loop, count, &calls);
+    CHECK_EQ(gyre_periodic_init(&periodic, loop, 1, count, &calls), 0);
+    CHECK_EQ(gyre_timer_start(&timer, 1), 0);
+    CHECK_EQ(gyre_periodic_start(&periodic), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(gyre_timer_stop(&timer), -ECHILD);
+        CHECK_EQ(gyre_periodic_stop(&periodic), -ECHILD);
+        gyre_loop_destroy(loop);
+        CHECK_EQ(gyre_timer_stop(&timer), -ECHILD);
+        CHECK_EQ(gyre_periodic_stop(&periodic), -ECHILD);
+        plain_exit_child();
+    }
+    join_child(child);
+    CHECK_EQ(gyre_timer_stop(&timer), 0);
+    CHECK_EQ(gyre_periodic_stop(&periodic), 0);
+    CHECK_EQ(calls, 0);
+    gyre_loop_destroy(loop);
+}
+
 static int count_signal(struct gyre_loop *loop, int signo, void *arg)
 {
     (void)signo;
@@ -548,6 +575,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T112_close_in_a_child_leaves_the_parents_loop_alone),
     PLAIN_CASE(T112_signal_in_a_child_does_not_wake_the_parents_loop),
     PLAIN_CASE(T112_owners_of_descriptors_are_not_called_in_a_child),
+    PLAIN_CASE(T112_timers_may_be_stopped_when_a_parents_loop_is_gone),
     PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
     PLAIN_CASE(T112_unwinding_ends_the_parents_run_alone),
     PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),

@@ -88,7 +88,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_periodic_start(struct gyre_periodic *periodic)
  * Ends the calls. Legal inside fn, twice, and when not started (T93).
  *
  * Threads:  the loop's.
- * Errors:   -EPERM: not the owner.
+ * Errors:   -EPERM: not the owner; -ECHILD: a parent process has started it, and its loop may be
+ *           gone here.
  */
 GYRE_API int gyre_periodic_stop(struct gyre_periodic *periodic) GYRE_ON_LOOP;
 

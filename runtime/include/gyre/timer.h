@@ -32,7 +32,7 @@ struct gyre_timer {
     struct gyre_timer **link;
     const void *ahead;
     uint32_t state;
-    uint32_t reserved;
+    uint32_t forks;
 
     gyre_fn *fn;
     void *arg;
@@ -68,7 +68,7 @@ GYRE_API GYRE_MUST_CHECK int gyre_timer_start(struct gyre_timer *timer, uint64_t
  * and has not run yet does not run.
  *
  * Threads:  the loop's.
- * Errors:   -EPERM: not the owner.
+ * Errors:   -EPERM: not the owner; -ECHILD: armed by a parent process, whose loop may be gone here.
  */
 GYRE_API int gyre_timer_stop(struct gyre_timer *timer) GYRE_ON_LOOP;
 
