@@ -120,10 +120,12 @@ static int reset(struct gyre__poller *poller)
     int fd = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int status = dup3(fd, poller->fd, O_CLOEXEC) < 0 ? -errno : 0;
-    (void)close(fd); /* a second number of the same set */
-    if (status == 0 && poller->outer >= 0) /* which has forgotten the old set */
-        status = watch_set(poller->outer, poller->fd);
+    /* First, so that all stays as it was if it fails. The outer set keeps the new one, whose number
+     * does not matter, and forgets the old one. */
+    int status = poller->outer >= 0 ? watch_set(poller->outer, fd) : 0;
+    if (status == 0 && dup3(fd, poller->fd, O_CLOEXEC) < 0)
+        status = -errno;
+    (void)close(fd); /* a second number of the same set, or all there is of it */
     return status;
 }
 

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -285,16 +286,18 @@ static void run_until_woken(struct gyre_loop *loop)
 }
 
 /* A duplicate keeps a closed descriptor's file, so that the poll set has to be made anew: it has to
- * have everything again, the waker too. */
+ * have everything again, the waker too. With an argument, for a foreign loop to see. */
 static void lose_and_rebuild(const void *arg)
 {
     struct watch gone = {.calls = 0};
     struct watch stays = {.calls = 0};
     struct gyre_loop *loop = make_loop();
+    struct pollfd foreign = {.fd = -1, .events = POLLIN};
     char byte;
-    (void)arg;
     if (loop == NULL)
         return;
+    if (arg != NULL && gyre_loop_fd(loop, &foreign.fd) != 0)
+        foreign.fd = -1; /* not every backend has one */
     open_watch(&gone);
     open_watch(&stays);
     add(loop, gone.fds[0], &gone);
@@ -311,6 +314,10 @@ static void lose_and_rebuild(const void *arg)
     inject_outside_end();
     run_until_called(loop, &stays);
     HOLDS_EQ(gone.calls, 0);
+    inject_outside_begin();
+    HOLDS_EQ(write(stays.fds[1], "x", 1), 1);
+    HOLDS_EQ(poll(&foreign, 1, 0), foreign.fd >= 0);
+    inject_outside_end();
     gyre_loop_destroy(loop);
     inject_outside_begin();
     gone.fds[0] = dup(gone.high); /* for close_watch */
@@ -322,6 +329,11 @@ static void lose_and_rebuild(const void *arg)
 static void a_loop_whose_poll_set_cannot_be_rebuilt_goes_on(void)
 {
     sweep(lose_and_rebuild, NULL);
+}
+
+static void nor_does_a_foreign_loop_lose_it(void)
+{
+    sweep(lose_and_rebuild, "embedded");
 }
 
 /* ---- posts ----------------------------------------------------------------------------------- */
@@ -540,6 +552,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(a_handler_that_cannot_be_added_can_be_added_again),
     PLAIN_CASE(an_owner_that_cannot_be_added_is_not_called),
     PLAIN_CASE(a_loop_whose_poll_set_cannot_be_rebuilt_goes_on),
+    PLAIN_CASE(nor_does_a_foreign_loop_lose_it),
     PLAIN_CASE(accepted_posts_end_once_each),
     PLAIN_CASE(accepted_posts_of_a_timed_loop_end_once_each),
     PLAIN_CASE(accepted_posts_of_a_bounded_loop_end_once_each),
