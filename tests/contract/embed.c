@@ -270,6 +270,26 @@ GYRE_TEST(embed, T50_post_after_prepare_makes_the_descriptor_readable)
     scene_close(&scene);
 }
 
+static int ignore(struct gyre_loop *loop, int fd, uint32_t events, void *arg)
+{
+    (void)loop;
+    (void)fd;
+    (void)events;
+    (void)arg;
+    return 0;
+}
+
+GYRE_TEST(embed, T19_loop_cannot_watch_its_own_descriptor)
+{
+    struct scene scene;
+    scene_open(&scene);
+    int fd = fd_of(scene.loop);
+    cr_assert_eq(gyre_loop_add_handler(scene.loop, fd, GYRE_READ, ignore, NULL), -ELOOP);
+    cr_assert_str_eq(gyre_error_name(-ELOOP), "ELOOP");
+    cr_assert_eq(gyre_loop_remove_handler(scene.loop, fd), -ENOENT);
+    scene_close(&scene);
+}
+
 GYRE_TEST(embed, T50_ready_handler_makes_the_descriptor_readable)
 {
     struct scene scene;

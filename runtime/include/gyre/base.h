@@ -9,7 +9,8 @@
  *             GYRE_OFF_LOOP    a thread that is not inside the loops concerned, since it may block
  *           With GYRE_THREAD_SAFETY defined, clang's -Wthread-safety checks the first and the last.
  * Units     Time is uint64_t nanoseconds on a monotonic clock; GYRE_NEVER is "no deadline".
- * Results   int: 0 or a negative errno; of a few, enum gyre_result.
+ * Results   int: 0 or a negative errno; of a few, enum gyre_result. In a child of fork whatever is
+ *           given a parent's loop may return -ECHILD (T112); not every list of errors repeats it.
  */
 #ifndef GYRE_BASE_H
 #define GYRE_BASE_H

@@ -22,7 +22,8 @@ typedef void gyre_sink_fn(const char *line, void *arg);
  * Post a callback for the rest.
  *
  * Threads:  any; not signal handlers.
- * Blocks:   outside of the loop, until its thread has answered; at most half a second.
+ * Blocks:   outside of the loop, until its thread has answered; at most half a second, and as long
+ *           for each other thread, the watchdog among them, that asks a thread at the same time.
  * Errors:   -EINVAL: sink is NULL; -ECHILD: a parent process's loop.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_dump(struct gyre_loop *loop, gyre_sink_fn *sink, void *arg)

@@ -24,8 +24,11 @@ GYRE_BEGIN_DECLS
  * Threads:  the loop's.
  * Lifetime: the loop's, until it is closed. Watch it, and leave it otherwise alone.
  * Errors:   -ENOTSUP: the backend has none (poll, select); -EPERM: not the owner, or a loop of a
- *           runtime; -ESHUTDOWN: the loop has closed; -EMFILE, -ENFILE, -ENOMEM; -ECHILD.
- * Limits:   one more descriptor, from the first call on.
+ *           runtime; -ESHUTDOWN: the loop has closed; -EMFILE, -ENFILE, -ENOMEM; -ENOSPC: the
+ *           system's limit on registrations; -ELOOP: the loop watches too many poll sets in a row;
+ *           -ECHILD.
+ * Limits:   one more descriptor, from the first call on. Linux lets five poll sets watch one
+ *           another in a row, and a loop with such a descriptor is two of them.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_fd(struct gyre_loop *loop, int *ret_fd) GYRE_ON_LOOP;
 

@@ -29,6 +29,7 @@
     X(EINPROGRESS,   "the result is not there yet")                                        \
     X(EINVAL,        "an argument is out of its range")                                    \
     X(EMFILE,        "the process has no descriptor left")                                 \
+    X(ELOOP,         "poll sets would watch each other, or too many one another in a row") \
     X(ENAMETOOLONG,  "the address or path is too long")                                    \
     X(ENFILE,        "the system has no descriptor left")                                  \
     X(ENOBUFS,       "the system has no memory for the network left")                      \

@@ -177,7 +177,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_default_backend(const char **ret_name) GY
  * Threads:  any.
  * Errors:   -EINVAL: a size or value is out of range; -ENOENT: no such backend or waker; -ENOTSUP:
  *           this system lacks it; -EBUSY: make_current asked and the thread has a current loop;
- *           -EMFILE, -ENFILE, -ENOMEM. Nothing is left behind.
+ *           -EMFILE, -ENFILE, -ENOMEM; -ENOSPC: the system's limit on registrations. Nothing is
+ *           left behind.
  * Limits:   two descriptors a loop with epoll, one with poll or select; one more if its waker is a
  *           pipe.
  */
@@ -375,7 +376,9 @@ GYRE_API uint32_t gyre_loop_capabilities(const struct gyre_loop *loop) GYRE_ANY_
  * Errors:   -EINVAL: fd is negative or fn is NULL; -ENOTSUP: events has bits beyond the loop's;
  *           -EBADF: fd is closed; -EPERM: not the owner, or fd cannot be polled; -EEXIST: fd has a
  *           handler, which stays as it was; -EBUSY: a stream or listener has fd; -ESHUTDOWN;
- *           -ENOMEM; -ENOSPC: the system's limit on registrations.
+ *           -ENOMEM; -ENOSPC: the system's limit on registrations; -EMFILE: select does not take
+ *           so high a number; -ELOOP: fd is another poll set, and watches this one already, or too
+ *           many in a row.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_add_handler(struct gyre_loop *loop, int fd, uint32_t events,
                                                    gyre_handler_fn *fn, void *arg) GYRE_ON_LOOP;
