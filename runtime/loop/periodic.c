@@ -50,10 +50,12 @@ static uint64_t draw_step(const struct gyre_periodic *periodic)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
+/* To be called last: a future's release is the user's, who may do anything to the periodic. */
 static void forget_pending(struct gyre_periodic *periodic)
 {
-    gyre_future_release(periodic->pending);
+    struct gyre_future *pending = periodic->pending;
     periodic->pending = NULL;
+    gyre_future_release(pending);
 }
 
 /* Has a call that is under way leave the periodic alone when its function returns. */
@@ -64,13 +66,15 @@ static void leave_call(struct gyre_periodic *periodic)
     periodic->in_call = NULL;
 }
 
-static bool is_held_up(struct gyre_periodic *periodic)
+/* Takes a pending future that is done, to be released by the caller, last as well. */
+static bool is_held_up(struct gyre_periodic *periodic, struct gyre_future **ret_done)
 {
     if (periodic->pending == NULL)
         return false;
     if (!gyre_future_is_done(periodic->pending))
         return periodic->overlap == GYRE_OVERLAP_SKIP;
-    forget_pending(periodic);
+    *ret_done = periodic->pending;
+    periodic->pending = NULL;
     return false;
 }
 
@@ -92,9 +96,12 @@ GYRE_ON_LOOP static void arm_next(struct gyre_periodic *periodic)
 /* The loop closes: a last call, which may free the periodic. */
 static int cancel(struct gyre_loop *loop, struct gyre_periodic *periodic)
 {
+    struct gyre_future *pending = periodic->pending;
+    periodic->pending = NULL;
     periodic->running = false;
-    forget_pending(periodic);
-    return periodic->fn(loop, -ECANCELED, periodic->arg);
+    int r = periodic->fn(loop, -ECANCELED, periodic->arg);
+    gyre_future_release(pending);
+    return r;
 }
 
 GYRE_ON_LOOP static int judge(struct gyre_loop *loop, gyre_fn *fn, void *arg, int result)
@@ -110,10 +117,11 @@ GYRE_ON_LOOP static int judge(struct gyre_loop *loop, gyre_fn *fn, void *arg, in
 static int tick(struct gyre_loop *loop, int status, void *arg)
 {
     struct gyre_periodic *periodic = arg;
+    struct gyre_future *done = NULL;
     gyre__assert_on_loop();
     if (status != 0)
         return cancel(loop, periodic);
-    if (is_held_up(periodic)) {
+    if (is_held_up(periodic, &done)) {
         arm_next(periodic);
         return 0;
     }
@@ -129,7 +137,9 @@ static int tick(struct gyre_loop *loop, int status, void *arg)
         periodic->in_call = NULL;
         arm_next(periodic);
     }
-    return judge(loop, fn, fn_arg, r);
+    r = judge(loop, fn, fn_arg, r);
+    gyre_future_release(done);
+    return r;
 }
 
 /* ---- the public functions -------------------------------------------------------------------- */
@@ -167,8 +177,8 @@ int gyre_periodic_start(struct gyre_periodic *periodic)
     if (r != 0)
         return r;
     leave_call(periodic);
-    forget_pending(periodic);
     periodic->running = true;
+    forget_pending(periodic);
     return 0;
 }
 
@@ -184,8 +194,8 @@ int gyre_periodic_stop(struct gyre_periodic *periodic)
     if (r != 0)
         return r;
     leave_call(periodic);
-    forget_pending(periodic);
     periodic->running = false;
+    forget_pending(periodic);
     return 0;
 }
 
@@ -196,7 +206,7 @@ bool gyre_periodic_is_running(const struct gyre_periodic *periodic)
 
 void gyre_periodic_pend(struct gyre_periodic *periodic, struct gyre_future *future)
 {
-    (void)gyre_future_acquire(future); /* before the other goes: it may be the same */
-    forget_pending(periodic);
-    periodic->pending = future;
+    struct gyre_future *before = periodic->pending;
+    periodic->pending = gyre_future_acquire(future); /* before the other goes: it may be the same */
+    gyre_future_release(before);
 }

@@ -331,6 +331,58 @@ GYRE_TEST(periodic, T95_pending_work_is_let_go_by_stop_and_close)
     cr_assert_eq(memory.blocks, 0);
 }
 
+static void pend_other(void *value)
+{
+    struct beat *beat = value;
+    gyre_periodic_pend(&beat->periodic, beat->future);
+}
+
+static void start_once_more(void *value)
+{
+    struct beat *beat = value;
+    cr_assert_eq(gyre_periodic_start(&beat->periodic), 0);
+}
+
+static void stop_at_once(void *value)
+{
+    struct beat *beat = value;
+    cr_assert_eq(gyre_periodic_stop(&beat->periodic), 0);
+}
+
+/* Has a done future be pending, whose last reference that is. */
+static void pend_done(struct beat *beat, gyre_release_fn *release)
+{
+    struct gyre_future *future;
+    cr_assert_eq(gyre_future_create(&future), 0);
+    gyre_future_set_release(future, release);
+    cr_assert_eq(gyre_future_resolve(future, 0, beat), 0);
+    gyre_periodic_pend(&beat->periodic, future);
+    gyre_future_release(future);
+}
+
+GYRE_TEST(periodic, T95_release_of_pending_work_may_pend_start_and_stop)
+{
+    struct memory_count memory;
+    memset(&memory, 0, sizeof(memory));
+    count_memory(&memory);
+    struct beat beat;
+    open_beat(&beat, 0);
+    start_beat(&beat);
+    cr_assert_eq(gyre_future_create(&beat.future), 0);
+    pend_done(&beat, pend_other);
+    cr_assert_eq(gyre_periodic_start(&beat.periodic), 0);
+    gyre_future_release(beat.future); /* what was pended has another */
+    pend_done(&beat, start_once_more);
+    cr_assert_eq(gyre_periodic_stop(&beat.periodic), 0);
+    cr_assert(gyre_periodic_is_running(&beat.periodic));
+    pend_done(&beat, stop_at_once);
+    cr_assert_eq(scene_run(&beat.scene), 0);
+    cr_assert_eq(beat.calls, 1);
+    cr_assert(!gyre_periodic_is_running(&beat.periodic));
+    scene_close(&beat.scene);
+    cr_assert_eq(memory.blocks, 0);
+}
+
 /* ---- T96, T97 -------------------------------------------------------------------------------- */
 
 static void step_back(struct beat *beat)
