@@ -292,7 +292,8 @@ GYRE_ON_LOOP static void dispatch(struct gyre_loop *loop)
     /* Whether there were any is the closer's question. */
     if (loop->completions.head != NULL)
         (void)gyre__loop_run_completions(loop);
-    gyre__handlers_dispatch(loop);
+    if (loop->batch_next < loop->batch_count)
+        gyre__handlers_dispatch(loop);
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */

@@ -387,7 +387,7 @@ __attribute__((noinline)) static int start_anywhere(struct gyre_timer *timer, ui
     timer->context = gyre__context_capture();
     timer->forks = loop->forks;
     gyre__timers_start(&loop->timers, timer, deadline_ns);
-    gyre__context_drop(before); /* last: its release may start or stop the timer, or close the loop */
+    gyre__context_drop(before); /* last: it may start or stop the timer, or close the loop */
     return 0;
 }
 
