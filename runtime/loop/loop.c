@@ -456,11 +456,13 @@ GYRE_ON_LOOP static int prepare(struct gyre_loop *loop, uint64_t *ret_wait_ns)
         return -ESHUTDOWN;
     if (loop->depth > 1)
         return -EBUSY;
+    gyre__inbox_enter(loop);
     gyre__door_disarm(&loop->door); /* should the last prepare not have been followed by a turn */
     /* relaxed: a stop of another thread is in the door, which then cannot be armed */
     bool pending = atomic_load_explicit(&loop->stopped, memory_order_relaxed) ||
                    loop->batch_next < loop->batch_count;
     *ret_wait_ns = pending ? 0 : arm(loop, wait_ns(loop));
+    gyre__inbox_leave(loop);
     return 0;
 }
 
@@ -473,9 +475,7 @@ int gyre_loop_prepare(struct gyre_loop *loop, uint64_t *ret_wait_ns)
         return -ECHILD;
     if (!gyre__loop_enter(loop))
         return -EBUSY;
-    gyre__inbox_enter(loop);
     int r = prepare(loop, ret_wait_ns);
-    gyre__inbox_leave(loop);
     gyre__loop_leave(loop);
     return r;
 }

@@ -230,6 +230,33 @@ static int destroy_inside(struct gyre_loop *loop, int status, void *arg)
     return 0;
 }
 
+static int prepare_inside(struct gyre_loop *loop, int status, void *arg)
+{
+    int *result = arg;
+    uint64_t wait_ns;
+    (void)status;
+    *result = gyre_loop_prepare(loop, &wait_ns);
+    return 0;
+}
+
+GYRE_TEST(embed, T66d_loop_that_closes_cannot_be_prepared)
+{
+    struct scene scene;
+    int results[2] = {0, 0};
+    unsigned calls = 0;
+    scene_open(&scene);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, prepare_inside, &results[0]), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, count_call, &calls), 0);
+    cr_assert_eq(gyre_loop_run_once(scene.loop), 0);
+    cr_assert_eq(results[0], -EBUSY);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, prepare_inside, &results[1]), 0);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, count_call, &calls), 0);
+    cr_assert_eq(gyre_loop_close(scene.loop, 0), 0);
+    cr_assert_eq(results[1], -ESHUTDOWN);
+    cr_assert_eq(calls, 2, "the one behind was cancelled, once");
+    scene_close(&scene);
+}
+
 GYRE_TEST(embed, T66d_loop_may_be_destroyed_in_its_turn)
 {
     struct scene scene;
