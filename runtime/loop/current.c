@@ -71,20 +71,29 @@ struct gyre_loop *gyre_loop_current(void)
 
 /* ---- the instance ---------------------------------------------------------------------------- */
 
+/* Whether it is this process's. A parent's, in a child, counts as none. */
+static bool is_instance(const struct gyre_loop *loop)
+{
+    return loop != NULL && !gyre__loop_is_inherited(loop);
+}
+
 /* The instance if this process has one, and what stands in its place: NULL, or a parent's. */
 static bool find_instance(struct gyre_loop **ret_loop)
 {
     /* acquire: pairs with the releases below; the loop's members are seen */
     *ret_loop = atomic_load_explicit(&instance, memory_order_acquire);
-    return *ret_loop != NULL && !gyre__loop_is_inherited(*ret_loop);
+    return is_instance(*ret_loop);
 }
 
-/* Puts `loop` there, with its reference, unless another has come since `found` stood there. A
+/* Puts `loop` there, with its reference; false if one has come since, which is in *found then. A
  * parent's is not released: the child may have its address from before, and gets -ECHILD by it. */
 static bool put_instance(struct gyre_loop **found, struct gyre_loop *loop)
 {
-    return atomic_compare_exchange_strong_explicit(&instance, found, loop, memory_order_acq_rel,
-                                                   memory_order_acquire);
+    while (!atomic_compare_exchange_strong_explicit(&instance, found, loop, memory_order_acq_rel,
+                                                    memory_order_acquire))
+        if (is_instance(*found))
+            return false;
+    return true;
 }
 
 struct gyre_loop *gyre_loop_instance(void)
