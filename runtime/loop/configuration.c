@@ -33,11 +33,10 @@ static const struct gyre__backend *_Atomic automatic; /* NULL: not looked for ye
 
 int gyre__options_check(const struct gyre_loop_options *options)
 {
-    bool known = options->make_current == GYRE_CURRENT_IF_NONE ||
-                 options->make_current == GYRE_CURRENT_YES ||
-                 options->make_current == GYRE_CURRENT_NO;
-    known = known && (unsigned)options->timing <= GYRE_TIMING_CALLS;
-    return options->size == sizeof(*options) && options->wait_max_ns != 0 && known ? 0 : -EINVAL;
+    bool sound = options->size == sizeof(*options) &&
+                 (unsigned)options->make_current <= GYRE_CURRENT_NO &&
+                 (unsigned)options->timing <= GYRE_TIMING_CALLS && options->wait_max_ns != 0;
+    return sound ? 0 : -EINVAL;
 }
 
 void gyre_loop_options_init(struct gyre_loop_options *options)
@@ -80,14 +79,16 @@ static int find_automatic(const struct gyre__backend **ret_backend)
 {
     /* acquire: pairs with the release below; nothing but constants is behind it today */
     const struct gyre__backend *known = atomic_load_explicit(&automatic, memory_order_acquire);
-    const struct gyre__backend *found = known;
-    int r = known != NULL ? 0 : gyre__backend_find("auto", &found);
-    if (r != 0)
-        return r;
-    if (known == NULL && !atomic_compare_exchange_strong_explicit(
-                             &automatic, &known, found, memory_order_acq_rel, memory_order_acquire))
-        found = known; /* another thread was faster */
-    *ret_backend = found;
+    if (known == NULL) {
+        const struct gyre__backend *found;
+        int r = gyre__backend_find("auto", &found);
+        if (r != 0)
+            return r;
+        if (atomic_compare_exchange_strong_explicit(&automatic, &known, found, memory_order_acq_rel,
+                                                    memory_order_acquire))
+            known = found; /* else another thread was faster, and known is its */
+    }
+    *ret_backend = known;
     return 0;
 }
 

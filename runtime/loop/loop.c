@@ -370,10 +370,11 @@ static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
     loop->interrupted = gyre__loop_is_inherited(loop) ? -ECHILD : 0;
     atomic_store_explicit(&loop->running, false, memory_order_relaxed);
     atomic_store_explicit(&loop->stopped, false, memory_order_relaxed);
-    if (loop->depth == 1)
+    if (loop->depth == 1) {
         gyre__watch_end(&loop->watch);
-    if (loop->depth == 1 && loop->meter != NULL)
-        gyre__meter_end(loop);
+        if (loop->meter != NULL)
+            gyre__meter_end(loop);
+    }
     if (visit->outer == NULL && gyre__thread.watch != GYRE__WATCH_NOT)
         gyre__watch_thread_leaves();
     loop->port->sigpipe_restore(visit->sigpipe);

@@ -98,29 +98,39 @@ void gyre__meter_note_post(struct gyre__meter *meter, uint64_t posted_ns)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* The call that began then is over; `outer` is what it is nested in. */
-static void note_call(struct gyre_loop *loop, uint64_t began_ns, const void *outer)
+/* A call under way. */
+struct call {
+    const void *outer; /* the function that it is nested in */
+    uint64_t began_ns;
+};
+
+static struct call begin_call(struct gyre_loop *loop, union gyre__function function)
+{
+    struct call call = {.outer = loop->meter->function};
+    loop->meter->function = function.address;
+    call.began_ns = now(loop);
+    return call;
+}
+
+static void end_call(struct gyre_loop *loop, const struct call *call)
 {
     struct gyre__meter *meter = loop->meter;
-    uint64_t took_ns = elapsed(began_ns, now(loop));
+    uint64_t took_ns = elapsed(call->began_ns, now(loop));
     if (took_ns > gyre__counter_read(&meter->longest_ns)) {
         /* relaxed: a reader may see the function of the one before */
         atomic_store_explicit(&meter->longest, meter->function, memory_order_relaxed);
         gyre__counter_set(&meter->longest_ns, took_ns);
     }
-    meter->function = outer;
+    meter->function = call->outer;
 }
 
 int gyre__meter_call(struct gyre_loop *loop, const struct gyre__message *message, int status)
 {
     if (!loop->meter->calls)
         return message->fn(loop, status, message->arg);
-    const void *outer = loop->meter->function;
-    union gyre__function function = {.fn = message->fn};
-    loop->meter->function = function.address;
-    uint64_t began_ns = now(loop);
+    struct call call = begin_call(loop, (union gyre__function){.fn = message->fn});
     int r = message->fn(loop, status, message->arg);
-    note_call(loop, began_ns, outer);
+    end_call(loop, &call);
     return r;
 }
 
@@ -129,12 +139,9 @@ int gyre__meter_handle(struct gyre_loop *loop, gyre_handler_fn *fn, int fd, uint
 {
     if (!loop->meter->calls)
         return fn(loop, fd, events, arg);
-    const void *outer = loop->meter->function;
-    union gyre__function function = {.handler = fn};
-    loop->meter->function = function.address;
-    uint64_t began_ns = now(loop);
+    struct call call = begin_call(loop, (union gyre__function){.handler = fn});
     int r = fn(loop, fd, events, arg);
-    note_call(loop, began_ns, outer);
+    end_call(loop, &call);
     return r;
 }
 

@@ -117,14 +117,20 @@ GYRE_TEST(capabilities, T20_edge_is_called_once_for_each)
 
 /* ---- one-shot -------------------------------------------------------------------------------- */
 
+/* A handler for one call, which is ready for it. */
+static void open_with_a_shot(struct scene *scene, struct watch *watch, int fds[2])
+{
+    open_with(scene, watch, fds, GYRE_ONESHOT);
+    watch_fd(watch, GYRE_READ | GYRE_ONESHOT);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+}
+
 GYRE_TEST(capabilities, T20_one_shot_is_silent_after_its_call_until_it_is_updated)
 {
     struct scene scene;
     struct watch watch;
     int fds[2];
-    open_with(&scene, &watch, fds, GYRE_ONESHOT);
-    watch_fd(&watch, GYRE_READ | GYRE_ONESHOT);
-    cr_assert_eq(write(fds[1], "x", 1), 1);
+    open_with_a_shot(&scene, &watch, fds);
     cr_assert_eq(scene_run_polls(&scene, 2), 0);
     cr_assert_eq(watch.calls, 1);
     close(fds[1]);
@@ -165,9 +171,7 @@ GYRE_TEST(capabilities, T20_rebuilt_poll_set_does_not_fire_a_shot_again)
     struct scene scene;
     struct watch watch;
     int fds[2];
-    open_with(&scene, &watch, fds, GYRE_ONESHOT);
-    watch_fd(&watch, GYRE_READ | GYRE_ONESHOT);
-    cr_assert_eq(write(fds[1], "x", 1), 1);
+    open_with_a_shot(&scene, &watch, fds);
     cr_assert_eq(scene_run_polls(&scene, 1), 0);
     cr_assert_eq(watch.calls, 1);
     force_rebuild(&scene);
@@ -187,9 +191,7 @@ GYRE_TEST(capabilities, T17_shot_keeps_its_place_in_a_rebuilt_poll_set)
     struct scene scene;
     struct watch watch;
     int fds[2];
-    open_with(&scene, &watch, fds, GYRE_ONESHOT);
-    watch_fd(&watch, GYRE_READ | GYRE_ONESHOT);
-    cr_assert_eq(write(fds[1], "x", 1), 1);
+    open_with_a_shot(&scene, &watch, fds);
     cr_assert_eq(scene_run_polls(&scene, 1), 0);
     force_rebuild(&scene);
     cr_assert_eq(gyre_loop_add_handler(scene.loop, fds[0], GYRE_READ, watch_handler, &watch),

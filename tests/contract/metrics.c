@@ -155,14 +155,21 @@ GYRE_TEST(metrics, unknown_values_are_refused)
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
+/* A callback that spends 3 ms is queued; a timer that spends 2 ms is returned. */
+static struct spender open_spending(struct scene *scene, struct spender *callback)
+{
+    open_timed(scene, GYRE_TIMING_TURNS);
+    *callback = (struct spender){scene, 3 * MS_NS, 0};
+    cr_assert_eq(gyre_loop_add_callback(scene->loop, spend, callback), 0);
+    return (struct spender){scene, 2 * MS_NS, 0};
+}
+
 GYRE_TEST(metrics, each_turn_is_timed_and_sleeps_are_idle)
 {
     struct scene scene;
+    struct spender callback;
     uint64_t handle;
-    open_timed(&scene, GYRE_TIMING_TURNS);
-    struct spender callback = {&scene, 3 * MS_NS, 0};
-    struct spender timer = {&scene, 2 * MS_NS, 0};
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, spend, &callback), 0);
+    struct spender timer = open_spending(&scene, &callback);
     cr_assert_eq(gyre_loop_call_at(scene.loop, SECOND_NS + 10 * MS_NS, &handle, spend, &timer), 0);
     cr_assert_eq(scene_run(&scene), 0);
     struct gyre_loop_stats stats = stats_of(scene.loop);
@@ -215,11 +222,9 @@ GYRE_TEST(metrics, a_turn_of_a_host_loop_is_counted_once)
 GYRE_TEST(metrics, a_timer_is_late_by_what_ran_before_it)
 {
     struct scene scene;
+    struct spender callback;
     uint64_t handle;
-    open_timed(&scene, GYRE_TIMING_TURNS);
-    struct spender callback = {&scene, 3 * MS_NS, 0};
-    struct spender timer = {&scene, 2 * MS_NS, 0};
-    cr_assert_eq(gyre_loop_add_callback(scene.loop, spend, &callback), 0);
+    struct spender timer = open_spending(&scene, &callback);
     for (unsigned i = 0; i < 2; i++)
         cr_assert_eq(gyre_loop_call_at(scene.loop, SECOND_NS, &handle, spend, &timer), 0);
     cr_assert_eq(gyre_loop_call_at(scene.loop, 2 * SECOND_NS, &handle, spend, &timer), 0);

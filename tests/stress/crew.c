@@ -62,6 +62,14 @@ static struct gyre_loop *make(struct gyre_loop_options *options)
     return loop;
 }
 
+struct gyre_loop *crew_loop_make_patient(void)
+{
+    struct gyre_loop_options options;
+    gyre_loop_options_init(&options);
+    options.wait_max_ns = GYRE_NEVER;
+    return make(&options);
+}
+
 struct gyre_loop *crew_loop_make(uint32_t queue_max)
 {
     struct gyre_loop_options options;

@@ -46,6 +46,9 @@ struct crew_loop {
 /* A loop that is nobody's current one, on this run's backend; `queue_max` as in the options. */
 struct gyre_loop *crew_loop_make(uint32_t queue_max);
 
+/* As crew_loop_make, without a limit to its waits. */
+struct gyre_loop *crew_loop_make_patient(void);
+
 /*
  * Sees a loop's turns from outside: `seen` is the `asked` of the moment when the last turn had
  * taken what was posted. It stands in for the loop's clock, which a turn reads then if there are

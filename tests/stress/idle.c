@@ -145,19 +145,6 @@ static bool is_asleep(void *arg)
     return sleeps;
 }
 
-static struct gyre_loop *make_loop(void)
-{
-    struct gyre_loop *loop = NULL;
-    struct gyre_loop_options options;
-    gyre_loop_options_init(&options);
-    options.backend = plain_backend();
-    options.waker = plain_waker();
-    options.make_current = GYRE_CURRENT_NO;
-    options.wait_max_ns = GYRE_NEVER;
-    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
-    return loop;
-}
-
 /* What the loop's backend is to say to a handler of that descriptor. */
 static int expected(const struct gyre_loop *loop, int fd)
 {
@@ -182,7 +169,7 @@ static void add_handlers(struct gyre_loop *loop)
 /* Has the loop run with its handlers, until it sleeps. */
 static void open_idle(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = crew_loop_make_patient();
     uint64_t sleeps = 1;
     add_handlers(loop);
     atomic_store_explicit(&idle.all_calls, 0, memory_order_relaxed);

@@ -17,6 +17,7 @@
 
 #include <gyre/gyre.h>
 
+#include "crew.h"
 #include "harness/plain.h"
 
 enum {
@@ -44,18 +45,6 @@ static uint64_t now_ns(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static struct gyre_loop *make_loop(void)
-{
-    struct gyre_loop *loop = NULL;
-    struct gyre_loop_options options;
-    gyre_loop_options_init(&options);
-    options.backend = plain_backend();
-    options.waker = plain_waker();
-    options.make_current = GYRE_CURRENT_NO;
-    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
-    return loop;
 }
 
 static void reset(void)
@@ -107,7 +96,7 @@ static void report(struct gyre_loop *loop, const struct gyre_blocking *blocking,
 
 static void T72_a_report_has_the_stack_of_the_function_that_blocks(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = crew_loop_make(0);
     reset();
     CHECK_EQ(gyre_loop_set_blocking_threshold(loop, THRESHOLD_NS, report, NULL), 0);
     CHECK_EQ(gyre_loop_add_callback(loop, spin, NULL), 0);
@@ -137,7 +126,7 @@ static void *run_blocked(void *arg)
 
 static void T72_a_thread_that_blocks_all_signals_has_a_stack_as_well(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = crew_loop_make(0);
     pthread_t runner;
     reset();
     CHECK_EQ(gyre_loop_set_blocking_threshold(loop, THRESHOLD_NS, report, NULL), 0);
@@ -164,7 +153,7 @@ static void count_line(enum gyre_log_level level, const char *line, void *arg)
 
 static void T74_the_log_names_what_blocks(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = crew_loop_make(0);
     reset();
     gyre_set_log(count_line, NULL);
     CHECK_EQ(gyre_loop_set_blocking_log_threshold(loop, THRESHOLD_NS), 0);
@@ -203,7 +192,7 @@ static void *run_for_a_while(void *arg)
 
 static void T73_none_comes_when_the_call_that_ends_it_has_returned(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = crew_loop_make(0);
     pthread_t runner;
     unsigned rounds = 0;
     int r = 0;
@@ -241,7 +230,7 @@ static void note_line(const char *line, void *arg)
 
 static void a_dump_from_another_thread_tells_of_the_stretch(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = crew_loop_make(0);
     pthread_t runner;
     bool busy = false;
     uint64_t end_ns = now_ns() + PATIENCE_S * UINT64_C(1000000000);
@@ -265,13 +254,13 @@ static void T112_a_child_watches_its_own_loops(void)
     int status = -1;
     if (plain_tsan())
         PLAIN_SKIP("the thread sanitizer has no threads made in a child of several");
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = crew_loop_make(0);
     reset();
     CHECK_EQ(gyre_loop_set_blocking_threshold(loop, GYRE_NEVER, report, NULL), 0);
     pid_t child = fork();
     if (child == 0) {
         CHECK_EQ(gyre_loop_set_blocking_threshold(loop, 1, report, NULL), -ECHILD);
-        struct gyre_loop *own = make_loop();
+        struct gyre_loop *own = crew_loop_make(0);
         CHECK_EQ(gyre_loop_set_blocking_threshold(own, THRESHOLD_NS, report, NULL), 0);
         CHECK_EQ(gyre_loop_add_callback(own, spin, NULL), 0);
         CHECK_EQ(gyre_loop_run(own), 0);
