@@ -7,6 +7,9 @@
  * until they are refused or at their end; the meddlers stop, wake, acquire, release and read the
  * counters. Each thread has a reference of its own, so that the last release falls to any of them.
  *
+ * The first round is staged: one post each is sure to be run, cancelled and refused, however the
+ * threads are scheduled. In the others nothing waits for anything.
+ *
  * GYRE_STRESS_ROUNDS sets the number of rounds.
  */
 #include <pthread.h>
@@ -32,6 +35,15 @@ enum ending {
     RELEASES, /* the last of all releases closes it, on whatever thread */
     ANOTHER_CLOSES, /* a meddler closes it, when the runner is out */
     ENDINGS
+};
+
+/* How far the staged round is. */
+enum stage {
+    BEGUN,
+    RAN, /* a post has been run: the meddlers may begin */
+    IS_OUT, /* the runner is out of the loop: poster 1 makes its last post */
+    POSTED, /* the close is sure to meet that post */
+    CLOSED /* poster 0 makes its last post */
 };
 
 struct item {
@@ -64,9 +76,30 @@ static struct {
     bool bounded;
     uint64_t rounds;
     uint64_t seed;
-    _Atomic bool runner_is_out;
+    bool staged;
+    _Atomic int stage;
     struct totals totals;
 } field;
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+static bool is_reached(enum stage stage)
+{
+    /* acquire: what the runner did is seen by who closes for it, as the user has to see to */
+    return atomic_load_explicit(&field.stage, memory_order_acquire) >= (int)stage;
+}
+
+static void reach(enum stage stage)
+{
+    if (!is_reached(stage)) /* one thread each may: the stages follow one another */
+        atomic_store_explicit(&field.stage, stage, memory_order_release); /* see is_reached */
+}
+
+static void await_if_staged(enum stage stage)
+{
+    while (field.staged && !is_reached(stage))
+        crew_spin(500);
+}
 
 /* ---- what runs ------------------------------------------------------------------------------- */
 
@@ -85,6 +118,7 @@ static int arrive(struct gyre_loop *loop, int status, void *arg)
     item->poster->next = item->number + 1;
     if (status == 0) {
         item->run++;
+        reach(RAN);
         return 0;
     }
     item->cancelled++;
@@ -109,14 +143,25 @@ static void account(struct item *items, unsigned count, int r)
         items[i].refused++;
 }
 
-static void post_round(struct poster *poster, uint64_t *chance)
+static void hold_the_last_post(unsigned me)
 {
+    if (me == 0 && field.ending != RELEASES)
+        await_if_staged(CLOSED);
+    if (me == 1)
+        await_if_staged(IS_OUT);
+}
+
+static void post_round(unsigned me, uint64_t *chance)
+{
+    struct poster *poster = &field.posters[me];
     struct gyre_task *tasks[BATCH];
     unsigned count;
     for (unsigned at = 0; at < POSTS; at += count) {
         struct item *item = &poster->items[at];
         uint64_t dice = crew_random(chance);
-        count = dice % 4 == 0 && at + BATCH <= POSTS ? BATCH : 1;
+        count = dice % 4 == 0 && at + BATCH < POSTS ? BATCH : 1;
+        if (at == POSTS - 1)
+            hold_the_last_post(me);
         for (unsigned i = 0; i < count; i++)
             tasks[i] = &item[i].task;
         if (count > 1)
@@ -128,6 +173,8 @@ static void post_round(struct poster *poster, uint64_t *chance)
         if (dice % 64 == 2)
             crew_spin((dice >> 8) % 4000);
     }
+    if (me == 1 && field.staged)
+        reach(POSTED);
 }
 
 /* ---- meddlers -------------------------------------------------------------------------------- */
@@ -136,6 +183,7 @@ static void meddle(uint64_t *chance)
 {
     struct gyre_loop_stats stats;
     unsigned count = (unsigned)(crew_random(chance) % 100);
+    await_if_staged(RAN);
     for (unsigned i = 0; i < count; i++) {
         uint64_t dice = crew_random(chance);
         switch (dice % 4) {
@@ -160,13 +208,14 @@ static void meddle(uint64_t *chance)
 
 static void close_for_runner(void)
 {
-    /* acquire: what the runner did is seen, as the user's serialising has to see to */
-    while (!atomic_load_explicit(&field.runner_is_out, memory_order_acquire)) {
+    while (!is_reached(IS_OUT)) {
         gyre_loop_stop(field.loop); /* one each for all the runs of the runner */
         crew_spin(500);
     }
+    await_if_staged(POSTED);
     CHECK_EQ(gyre_loop_close(field.loop, 0), 0);
     CHECK_EQ(gyre_loop_close(field.loop, 0), 0); /* harmless */
+    reach(CLOSED);
 }
 
 /* ---- runner ---------------------------------------------------------------------------------- */
@@ -178,22 +227,23 @@ static void run_round(uint64_t *chance)
     if (field.ending == ANOTHER_CLOSES && crew_random(chance) % 2 == 0)
         CHECK_EQ(gyre_loop_run(field.loop), 0);
     crew_spin(crew_random(chance) % 4000);
+    reach(IS_OUT);
+    if (field.ending == CLOSES || field.ending == DESTROYS)
+        await_if_staged(POSTED);
     switch (field.ending) {
     case CLOSES:
         CHECK_EQ(gyre_loop_close(field.loop, GYRE_CLOSE_ALL_FDS), 0);
         CHECK_EQ(gyre_loop_run(field.loop), -ESHUTDOWN);
         CHECK_EQ(gyre_loop_stop(field.loop), 0);
         gyre_loop_release(field.loop);
+        reach(CLOSED);
         break;
     case DESTROYS:
         gyre_loop_destroy(field.loop);
-        break;
-    case ANOTHER_CLOSES:
-        /* release: see close_for_runner */
-        atomic_store_explicit(&field.runner_is_out, true, memory_order_release);
-        gyre_loop_release(field.loop);
+        reach(CLOSED);
         break;
     case RELEASES:
+    case ANOTHER_CLOSES:
     case ENDINGS:
         gyre_loop_release(field.loop);
         break;
@@ -208,7 +258,8 @@ static void prepare(uint64_t round)
     field.loop = crew_loop_make(field.bounded ? BOUND : 0);
     for (unsigned i = 1; i < THREADS; i++)
         gyre_loop_acquire(field.loop);
-    atomic_store_explicit(&field.runner_is_out, false, memory_order_relaxed);
+    field.staged = round == 0;
+    atomic_store_explicit(&field.stage, BEGUN, memory_order_relaxed);
     for (unsigned i = 0; i < POSTERS; i++) {
         struct poster *poster = &field.posters[i];
         poster->next = 0;
@@ -245,7 +296,7 @@ static void take_part(unsigned me, void *arg)
             run_round(&chance);
         } else {
             if (me < POSTERS)
-                post_round(&field.posters[me], &chance);
+                post_round(me, &chance);
             else
                 meddle(&chance);
             if (me == POSTERS && field.ending == ANOTHER_CLOSES)
