@@ -5,7 +5,8 @@
  * in done, which a work that still used it would show.
  *
  * In a round two runners, each with a loop, submit from their callbacks until they stop at some
- * moment and close; in some rounds a third thread destroys the shared executor meanwhile.
+ * moment and close; in some rounds a third thread destroys the shared executor meanwhile. In the
+ * first the runners wait for their work, so that some is sure to be done.
  *
  * GYRE_STRESS_ROUNDS sets the number of rounds.
  */
@@ -48,6 +49,7 @@ static struct {
     struct side sides[RUNNERS];
     struct gyre_executor *executor;
     bool destroys;
+    bool patient; /* the runners leave when all of their work is done */
     pthread_barrier_t begins;
     pthread_barrier_t ended;
     uint64_t rounds;
@@ -104,10 +106,11 @@ static int submit_some(struct gyre_loop *loop, int status, void *arg)
     struct side *side = arg;
     if (status != 0)
         return 0;
-    for (unsigned i = 0; i < STEP; i++)
+    for (unsigned i = 0; i < STEP && side->tries < side->leave_at; i++)
         submit(side);
     crew_spin(crew_random(&side->chance) % 4000);
-    if (side->tries >= side->leave_at)
+    bool awaits = field.patient && side->run < side->accepted;
+    if (side->tries >= side->leave_at && !awaits)
         return gyre_loop_stop(loop);
     return gyre_loop_add_callback(loop, submit_some, side);
 }
@@ -141,6 +144,7 @@ static void prepare(uint64_t round)
 {
     struct gyre_executor_options options;
     field.destroys = round % 2 == 1;
+    field.patient = round == 0;
     gyre_executor_options_init(&options);
     options.threads = WORKERS;
     options.queue_max = QUEUE;
