@@ -12,17 +12,18 @@ list=$root/tests/tidy/exports.txt
 exported() { nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*$/, "", $3); print $3 }' | sort; }
 
 declared() {
-    sources '*.h' runtime/include | while read -r file; do
-        awk '/^GYRE_API/ { text = ""; collecting = 1 }
-             collecting {
-                 text = text " " $0
-                 if ($0 ~ /;[ \t]*$/) {
-                     collecting = 0
-                     sub(/\(.*$/, "", text); sub(/[ \t;].*;$/, "", text); sub(/^.*[^A-Za-z0-9_]/, "", text)
-                     print text
-                 }
-             }' "$root/$file"
-    done | sort -u
+    sources '*.h' runtime/include | (
+        cd "$root" && xargs -r awk '
+            /^GYRE_API/ { text = ""; collecting = 1 }
+            collecting {
+                text = text " " $0
+                if ($0 ~ /;[ \t]*$/) {
+                    collecting = 0
+                    sub(/\(.*$/, "", text); sub(/[ \t;].*;$/, "", text); sub(/^.*[^A-Za-z0-9_]/, "", text)
+                    print text
+                }
+            }'
+    ) | sort -u
 }
 
 if [ "${3:-}" = --update ]; then

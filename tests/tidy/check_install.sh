@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# check_install.sh ROOT: what a user does. Configures gyre with nothing but its defaults (and GYRE_INSTALL_OPTIONS, which
-# self.sh sets to be quicker), builds, installs below a prefix, moves the prefix, and builds programs against it: by
-# find_package with the shared and the static library, by pkg-config, and with gyre as a part of the user's project.
+# check_install.sh ROOT: what a user does. Configures gyre with nothing but its defaults, builds, installs below a prefix,
+# moves the prefix, and builds programs against it: by find_package with the shared and the static library, by
+# pkg-config, and with gyre as a part of the user's project. To be quicker, self.sh sets GYRE_INSTALL_OPTIONS, for cmake,
+# and GYRE_INSTALL_BUILD, a folder that keeps the build.
 
 set -u
 root=$1
@@ -12,10 +13,11 @@ trap 'rm -rf "$scratch"' EXIT
 fail() { echo "install: $*" && exit 1; }
 run() { "$@" >"$scratch/log" 2>&1 || { tail -n 40 "$scratch/log" && fail "$*"; }; }
 
-run cmake -S "$root" -B "$scratch/build" -DCMAKE_INSTALL_PREFIX="$scratch/first" ${GYRE_INSTALL_OPTIONS:-}
-run cmake --build "$scratch/build" --parallel 2
-run cmake --install "$scratch/build"
-if grep -q ^CRITERION "$scratch/build/CMakeCache.txt"; then fail "the default build looks for Criterion"; fi
+build=${GYRE_INSTALL_BUILD:-$scratch/build}
+run cmake -S "$root" -B "$build" -DCMAKE_INSTALL_PREFIX="$scratch/first" ${GYRE_INSTALL_OPTIONS:-}
+run cmake --build "$build" --parallel 2
+run cmake --install "$build"
+if grep -q ^CRITERION "$build/CMakeCache.txt"; then fail "the default build looks for Criterion"; fi
 mv "$scratch/first" "$scratch/prefix"
 prefix=$scratch/prefix
 

@@ -15,13 +15,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 # sources PATTERN DIRECTORY...: files below the root's directories, as paths from the root. A folder that is
 # not there (a user's copy without benches, say) has none.
 sources() {
-    local pattern=$1 directory
+    local pattern=$1 directory there=()
     shift
     for directory in "$@"; do
-        if [ -d "$root/$directory" ]; then
-            (cd "$root" && find "$directory" -type f -name "$pattern")
-        fi
-    done | sort
+        if [ -d "$root/$directory" ]; then there+=("$directory"); fi
+    done
+    if [ ${#there[@]} -eq 0 ]; then return; fi
+    (cd "$root" && find "${there[@]}" -type f -name "$pattern" | sort)
 }
 
 # All C of the project.
