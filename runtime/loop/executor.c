@@ -97,6 +97,11 @@ static void shut(struct gyre_executor *executor)
         executor->port->thread_join(executor->threads[--executor->threads_count]);
 }
 
+bool gyre__executor_is_foreign(const struct gyre_executor *executor)
+{
+    return executor->submit != NULL;
+}
+
 int gyre__executor_submit(struct gyre_executor *executor, struct gyre_work *work)
 {
     if (executor->submit != NULL)

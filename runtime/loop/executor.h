@@ -24,6 +24,7 @@ struct gyre_work {
     gyre_work_fn *work; /* [I] */
     int result; /* the runner's, then the loop's */
     bool withdrawn; /* [o] by a closing loop */
+    bool foreign; /* [I] with the user's threads */
     _Atomic uint32_t state; /* [a] parked on by a closing loop */
 };
 
@@ -38,6 +39,7 @@ struct gyre__works {
 };
 
 int gyre__executor_submit(struct gyre_executor *executor, struct gyre_work *work);
+bool gyre__executor_is_foreign(const struct gyre_executor *executor);
 struct gyre_executor *gyre__executor_acquire(struct gyre_executor *executor);
 void gyre__executor_release(struct gyre_executor *executor);
 

@@ -189,7 +189,7 @@ int gyre_loop_run_in_executor(struct gyre_loop *loop, struct gyre_executor *exec
     r = find_executor(loop, &executor);
     if (r != 0)
         return r;
-    struct gyre_work made = {.work = work};
+    struct gyre_work made = {.work = work, .foreign = gyre__executor_is_foreign(executor)};
     gyre_task_init(&made.task, done, arg);
     made.task.kind = GYRE__TASK_WORK;
     return submit(loop, executor, &made);
@@ -277,14 +277,25 @@ bool gyre__works_cancel_one(struct gyre_loop *loop)
     return true;
 }
 
+/* Only a foreign runner can still come, and only for what it has not begun: it frees that. One that
+ * has finished has let go of the loop; had the fork caught it just before, the loop's memory would
+ * stay, for the two cannot be told apart. */
+static void forget(struct gyre_loop *loop, struct gyre_work *work)
+{
+    uint32_t was = atomic_exchange_explicit(&work->state, CANCELLED, memory_order_acq_rel);
+    if (was != QUEUED || !work->foreign) /* acq_rel: see leave */
+        free_work(work);
+    if (was == QUEUED || was == RUNNING)
+        gyre_loop_release(loop); /* the closer's is another */
+}
+
 void gyre__works_forget(struct gyre_loop *loop)
 {
     struct gyre_work *work;
     while ((work = loop->works.first) != NULL) {
         delist(&loop->works, work);
         gyre__task_drop_context(&work->task);
-        free_work(work);
-        gyre_loop_release(loop); /* the closer's is another */
+        forget(loop, work);
     }
     gyre__executor_end(loop->works.own);
     gyre__executor_release(loop->works.set);

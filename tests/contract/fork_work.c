@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork_work - rule T112 where work and futures are under way: what a child lets go of, once each,
+ * and that it runs nothing of its parent's.
+ *
+ * A plain program, since Criterion takes a fork for its own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gyre/gyre.h>
+
+#include "harness/plain.h"
+
+static struct gyre_loop *make_loop(void)
+{
+    struct gyre_loop *loop = NULL;
+    struct gyre_loop_options options;
+    gyre_loop_options_init(&options);
+    options.backend = plain_backend();
+    options.waker = plain_waker();
+    options.make_current = GYRE_CURRENT_NO;
+    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
+    return loop;
+}
+
+static int count_work(void *arg)
+{
+    unsigned *calls = arg;
+    ++*calls;
+    return 0;
+}
+
+static int stop_at_end(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    return status == -ECANCELED ? 0 : gyre_loop_stop(loop);
+}
+
+static unsigned count_descriptors(void)
+{
+    unsigned open = 0;
+    for (int fd = 0; fd < 256; fd++)
+        open += fcntl(fd, F_GETFD) >= 0;
+    return open;
+}
+
+/* Waits for a child, which must have passed its own checks. */
+static void join_child(pid_t child)
+{
+    int status = -1;
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+/* The waker is closed with the last reference, so it shows when that goes. */
+static void check_that_it_goes_with_the_callers(struct gyre_loop *loop, unsigned before)
+{
+    CHECK_EQ(gyre_loop_close(loop, 0), 0);
+    CHECK_GE(count_descriptors(), before + 1);
+    gyre_loop_release(loop);
+    CHECK_EQ(count_descriptors(), before);
+}
+
+/* ---- work ------------------------------------------------------------------------------------ */
+
+struct desk {
+    bool at_once; /* runs what it gets */
+    struct gyre_work *work; /* else keeps it */
+};
+
+static int take_work(struct gyre_work *work, void *arg)
+{
+    struct desk *desk = arg;
+    if (desk->at_once)
+        gyre_work_run(work);
+    else
+        desk->work = work;
+    return 0;
+}
+
+static void T112_work_that_came_home_is_let_go_of_once_in_a_child(void)
+{
+    unsigned before = count_descriptors();
+    struct gyre_loop *loop = make_loop();
+    struct desk desk = {.at_once = true};
+    struct gyre_executor *executor = NULL;
+    unsigned calls = 0;
+    CHECK_EQ(gyre_executor_create_foreign(&executor, take_work, &desk), 0);
+    CHECK_EQ(gyre_loop_run_in_executor(loop, executor, count_work, stop_at_end, &calls), 0);
+    CHECK_EQ(calls, 1);
+    pid_t child = fork();
+    if (child == 0) {
+        check_that_it_goes_with_the_callers(loop, before);
+        plain_exit_child();
+    }
+    join_child(child);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    gyre_loop_destroy(loop);
+    gyre_executor_destroy(executor);
+}
+
+/* What is with a foreign executor is there in both processes, for both to end. */
+static void end_in_both(bool closes_first, void (*end)(struct gyre_work *work))
+{
+    unsigned before = count_descriptors();
+    struct gyre_loop *loop = make_loop();
+    struct desk desk = {.work = NULL};
+    struct gyre_executor *executor = NULL;
+    unsigned calls = 0;
+    CHECK_EQ(gyre_executor_create_foreign(&executor, take_work, &desk), 0);
+    CHECK_EQ(gyre_loop_run_in_executor(loop, executor, count_work, stop_at_end, &calls), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (!closes_first)
+            end(desk.work);
+        check_that_it_goes_with_the_callers(loop, before);
+        if (closes_first)
+            end(desk.work);
+        CHECK_EQ(calls, 0); /* it is the parent's to run */
+        plain_exit_child();
+    }
+    join_child(child);
+    gyre_work_run(desk.work);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    CHECK_EQ(calls, 1);
+    gyre_loop_destroy(loop);
+    gyre_executor_destroy(executor);
+}
+
+static void T112_foreign_work_may_be_cancelled_in_a_child_at_any_time(void)
+{
+    end_in_both(false, gyre_work_cancel);
+    end_in_both(true, gyre_work_cancel);
+}
+
+static const struct plain_case cases[] = {
+    PLAIN_CASE(T112_work_that_came_home_is_let_go_of_once_in_a_child),
+    PLAIN_CASE(T112_foreign_work_may_be_cancelled_in_a_child_at_any_time),
+};
+
+PLAIN_MAIN(cases)
