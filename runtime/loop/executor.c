@@ -66,11 +66,17 @@ void gyre__executor_release(struct gyre_executor *executor)
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
+static bool is_inherited(const struct gyre_executor *executor)
+{
+    return executor->forks != gyre__forks_now();
+}
+
+/* If the work has forked, this ends in the child, which the rest of the queue is nothing to. */
 static void work(void *arg)
 {
     struct gyre_executor *executor = arg;
     struct gyre_work *next;
-    while ((next = gyre__work_queue_take(&executor->queue)) != NULL)
+    while (!is_inherited(executor) && (next = gyre__work_queue_take(&executor->queue)) != NULL)
         gyre_work_run(next);
 }
 
@@ -89,7 +95,7 @@ static int start_threads(struct gyre_executor *executor, const char *name)
 /* Ends the queue and joins; what was not begun is cancelled. */
 static void shut(struct gyre_executor *executor)
 {
-    if (executor->submit != NULL || executor->forks != gyre__forks_now())
+    if (executor->submit != NULL || is_inherited(executor))
         return; /* in a child there is nobody to join */
     for (uint32_t left = gyre__work_queue_close(&executor->queue); left > 0; left--)
         gyre_work_cancel(gyre__work_queue_pop(&executor->queue));
@@ -106,6 +112,8 @@ int gyre__executor_submit(struct gyre_executor *executor, struct gyre_work *work
 {
     if (executor->submit != NULL)
         return executor->submit(work, executor->submit_arg);
+    if (is_inherited(executor))
+        return -ECHILD; /* its threads are the parent's: nobody would take it */
     int r = gyre__work_queue_put(&executor->queue, work);
     if (r > 0)
         gyre_work_cancel(gyre__work_queue_pop(&executor->queue));

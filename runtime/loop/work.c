@@ -79,10 +79,12 @@ static void finish(struct gyre_work *work, int result)
 
 void gyre_work_run(struct gyre_work *work)
 {
-    if (begin(work))
-        finish(work, work->work(work->task.arg));
-    else
+    if (!begin(work))
         leave(work);
+    else if (gyre__loop_is_inherited(work->loop))
+        finish(work, -ECANCELED); /* the parent runs it: else it would be run in two processes */
+    else
+        finish(work, work->work(work->task.arg));
 }
 
 void gyre_work_cancel(struct gyre_work *work)

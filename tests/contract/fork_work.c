@@ -7,6 +7,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +59,20 @@ static void join_child(pid_t child)
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK(WIFEXITED(status));
     CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+/* Likewise one that may hang, which is ended then. */
+static void join_child_in_time(pid_t child)
+{
+    for (unsigned i = 0; i < 10000; i++) {
+        siginfo_t info = {.si_pid = 0};
+        if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0)
+            break;
+        (void)poll(NULL, 0, 1);
+    }
+    if (CHECK(child > 0))
+        (void)kill(child, SIGKILL); /* without effect on one that has ended */
+    join_child(child);
 }
 
 /* The waker is closed with the last reference, so it shows when that goes. */
@@ -138,9 +156,100 @@ static void T112_foreign_work_may_be_cancelled_in_a_child_at_any_time(void)
     end_in_both(true, gyre_work_cancel);
 }
 
+static void T112_a_parents_work_is_not_run_in_a_child(void)
+{
+    end_in_both(false, gyre_work_run);
+    end_in_both(true, gyre_work_run);
+}
+
+static void T112_a_parents_executor_refuses_in_a_child(void)
+{
+    struct gyre_executor *executor = NULL;
+    unsigned calls = 0;
+    CHECK_EQ(gyre_executor_create(NULL, &executor), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct gyre_loop *own = make_loop();
+        CHECK_EQ(gyre_loop_run_in_executor(own, executor, count_work, stop_at_end, &calls),
+                 -ECHILD);
+        CHECK_EQ(gyre_loop_set_executor(own, executor), 0);
+        CHECK_EQ(gyre_loop_run_in_executor(own, NULL, count_work, stop_at_end, &calls), -ECHILD);
+        CHECK_EQ(gyre_loop_set_executor(own, NULL), 0);
+        CHECK_EQ(gyre_loop_run_in_executor(own, NULL, count_work, stop_at_end, &calls), 0);
+        CHECK_EQ(gyre_loop_run(own), 0);
+        CHECK_EQ(calls, 1); /* on threads of its own */
+        gyre_loop_destroy(own);
+        gyre_executor_destroy(executor);
+        plain_exit_child();
+    }
+    join_child(child);
+    gyre_executor_destroy(executor);
+}
+
+struct parted {
+    _Atomic pid_t child;
+    _Atomic bool queued; /* there is more work behind */
+    _Atomic unsigned *runs; /* of that, in both processes */
+};
+
+static int fork_in_work(void *arg)
+{
+    struct parted *parted = arg;
+    while (!atomic_load(&parted->queued))
+        ; /* the case's thread sets it a few instructions later */
+    pid_t child = fork();
+    if (child != 0)
+        atomic_store(&parted->child, child);
+    return 0;
+}
+
+static int do_nothing(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)status;
+    (void)arg;
+    return 0;
+}
+
+static int count_shared(void *arg)
+{
+    struct parted *parted = arg;
+    atomic_fetch_add(parted->runs, 1);
+    return 0;
+}
+
+static void T112_worker_that_has_forked_ends_in_the_child(void)
+{
+    struct parted parted = {.child = -1};
+    struct gyre_executor_options options;
+    struct gyre_executor *executor = NULL;
+    struct gyre_loop *loop = make_loop();
+    void *shared =
+        mmap(NULL, sizeof(*parted.runs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (!CHECK(shared != MAP_FAILED))
+        return;
+    parted.runs = shared;
+    gyre_executor_options_init(&options);
+    options.threads = 1;
+    CHECK_EQ(gyre_executor_create(&options, &executor), 0);
+    CHECK_EQ(gyre_loop_set_executor(loop, executor), 0);
+    CHECK_EQ(gyre_loop_run_in_executor(loop, NULL, fork_in_work, do_nothing, &parted), 0);
+    CHECK_EQ(gyre_loop_run_in_executor(loop, NULL, count_shared, stop_at_end, &parted), 0);
+    atomic_store(&parted.queued, true);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    join_child_in_time(atomic_load(&parted.child));
+    CHECK_EQ(atomic_load(parted.runs), 1);
+    gyre_loop_destroy(loop);
+    gyre_executor_destroy(executor);
+    CHECK_EQ(munmap(shared, sizeof(*parted.runs)), 0);
+}
+
 static const struct plain_case cases[] = {
     PLAIN_CASE(T112_work_that_came_home_is_let_go_of_once_in_a_child),
     PLAIN_CASE(T112_foreign_work_may_be_cancelled_in_a_child_at_any_time),
+    PLAIN_CASE(T112_a_parents_work_is_not_run_in_a_child),
+    PLAIN_CASE(T112_a_parents_executor_refuses_in_a_child),
+    PLAIN_CASE(T112_worker_that_has_forked_ends_in_the_child),
 };
 
 PLAIN_MAIN(cases)

@@ -101,7 +101,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_set_executor(struct gyre_loop *loop,
  * Lifetime: arg's memory is in use until done is called.
  * Errors:   -EAGAIN: the queue is full, or the system starts no more threads; -ESHUTDOWN: the loop
  *           has closed, or the executor was destroyed; -EPERM: not the owner; -EINVAL: a function
- *           is NULL; -ENOMEM; what a foreign executor refuses with. Nothing will be called.
+ *           is NULL; -ENOMEM; -ECHILD: the executor's threads are a parent process's; what a foreign
+ *           executor refuses with. Nothing will be called.
  * Limits:   a bounded loop does not count done. Allocates only when more is under way than ever.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_run_in_executor(struct gyre_loop *loop,
@@ -110,7 +111,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_run_in_executor(struct gyre_loop *loop,
     GYRE_ON_LOOP;
 
 /*
- * Runs a piece of work that a foreign executor was given, and sends its result home.
+ * Runs a piece of work that a foreign executor was given, and sends its result home. In a child
+ * process a parent's work is not run (T112).
  *
  * Threads:  any; in place of gyre_work_cancel.
  * Lifetime: `work` is not the caller's afterwards.
