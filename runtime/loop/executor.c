@@ -110,8 +110,10 @@ bool gyre__executor_is_foreign(const struct gyre_executor *executor)
 
 int gyre__executor_submit(struct gyre_executor *executor, struct gyre_work *work)
 {
-    if (executor->submit != NULL)
-        return executor->submit(work, executor->submit_arg);
+    if (executor->submit != NULL) {
+        int refusal = executor->submit(work, executor->submit_arg);
+        return refusal < 0 ? refusal : 0; /* else it has taken the work, whatever it says */
+    }
     if (is_inherited(executor))
         return -ECHILD; /* its threads are the parent's: nobody would take it */
     int r = gyre__work_queue_put(&executor->queue, work);

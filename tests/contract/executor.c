@@ -272,16 +272,16 @@ GYRE_TEST(executor, T104_a_submit_allocates_nothing_after_warm_up)
 struct foreign {
     struct gyre_work *works[4];
     unsigned count;
-    int refusal;
+    int answer; /* negative: refuses */
 };
 
 static int take_work(struct gyre_work *work, void *arg)
 {
     struct foreign *foreign = arg;
-    if (foreign->refusal != 0)
-        return foreign->refusal;
+    if (foreign->answer < 0)
+        return foreign->answer;
     foreign->works[foreign->count++] = work;
-    return 0;
+    return foreign->answer;
 }
 
 static void *run_works(void *arg)
@@ -316,13 +316,13 @@ GYRE_TEST(executor, T105_a_foreign_executor_can_be_set)
 GYRE_TEST(executor, T105_a_foreign_executor_may_refuse_cancel_and_run_at_once)
 {
     struct gyre_loop *loop = open_loop();
-    struct foreign foreign = {.refusal = -ENOBUFS};
+    struct foreign foreign = {.answer = -ENOBUFS};
     struct gyre_executor *executor;
     unsigned left = 2;
     struct job jobs[2] = {{.left = &left}, {.left = &left}};
     cr_assert_eq(gyre_executor_create_foreign(&executor, take_work, &foreign), 0);
     cr_assert_eq(gyre_loop_run_in_executor(loop, executor, do_job, end_job, &jobs[0]), -ENOBUFS);
-    foreign.refusal = 0;
+    foreign.answer = 0;
     submit(loop, executor, &jobs[0]);
     submit(loop, executor, &jobs[1]);
     gyre_work_cancel(foreign.works[0]);
@@ -332,6 +332,23 @@ GYRE_TEST(executor, T105_a_foreign_executor_may_refuse_cancel_and_run_at_once)
     cr_assert_eq(jobs[0].status, -ECANCELED);
     cr_assert_eq(jobs[0].begun, 0);
     cr_assert_eq(jobs[1].status, 0);
+    gyre_loop_destroy(loop);
+    gyre_executor_destroy(executor);
+}
+
+GYRE_TEST(executor, T105_only_a_negative_answer_refuses)
+{
+    struct gyre_loop *loop = open_loop();
+    struct foreign foreign = {.answer = 1};
+    struct gyre_executor *executor;
+    unsigned left = 1;
+    struct job job = {.result = 7, .left = &left};
+    cr_assert_eq(gyre_executor_create_foreign(&executor, take_work, &foreign), 0);
+    submit(loop, executor, &job);
+    cr_assert_eq(foreign.count, 1);
+    gyre_work_run(foreign.works[0]);
+    run_to_stop(loop);
+    cr_assert_eq(job.status, 7);
     gyre_loop_destroy(loop);
     gyre_executor_destroy(executor);
 }
