@@ -308,12 +308,22 @@ bool gyre__waiters_cancel_one(struct gyre_loop *loop)
     return true;
 }
 
+/* Whether it was posted and so is in no chain, but in a queue that nobody takes it from. */
+static bool is_stranded(const struct gyre__waiter *waiter)
+{
+    /* acquire: pairs with DONE's release in resolve, after which none of its posts is to come */
+    return atomic_load_explicit(&waiter->future->head, memory_order_acquire) == DONE &&
+           atomic_load_explicit(&waiter->references, memory_order_relaxed) == 2;
+}
+
 void gyre__waiters_forget(struct gyre_loop *loop)
 {
     struct gyre__waiter *waiter;
     while ((waiter = loop->waiters.first) != NULL) {
         delist(&loop->waiters, waiter);
         gyre__task_drop_context(&waiter->task);
+        if (is_stranded(waiter))
+            release_waiter(waiter); /* the chain's, which came with the post */
         gyre__waiter_end(waiter);
     }
 }

@@ -244,12 +244,63 @@ static void T112_worker_that_has_forked_ends_in_the_child(void)
     CHECK_EQ(munmap(shared, sizeof(*parted.runs)), 0);
 }
 
+/* ---- futures --------------------------------------------------------------------------------- */
+
+static void resolve(struct gyre_future *future)
+{
+    CHECK_EQ(gyre_future_resolve(future, 0, NULL), 0);
+}
+
+/* Forks with a function waiting, behind `early`; the child does `first`, closes, and does `last`. */
+static void part_with_waiter(void (*early)(struct gyre_future *future),
+                             void (*first)(struct gyre_future *future),
+                             void (*last)(struct gyre_future *future))
+{
+    unsigned before = count_descriptors();
+    struct gyre_loop *loop = make_loop();
+    struct gyre_future *future = NULL;
+    CHECK_EQ(gyre_future_create(&future), 0);
+    CHECK_EQ(gyre_future_add_done(future, loop, stop_at_end, NULL), 0);
+    early(future);
+    pid_t child = fork();
+    if (child == 0) {
+        first(future);
+        CHECK_EQ(gyre_loop_close(loop, 0), 0);
+        CHECK_GE(count_descriptors(), before + 1);
+        gyre_loop_release(loop);
+        last(future);
+        gyre_future_release(future);
+        CHECK_EQ(count_descriptors(), before);
+        plain_exit_child();
+    }
+    join_child(child);
+    if (!gyre_future_is_done(future))
+        resolve(future);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+    gyre_loop_destroy(loop);
+    gyre_future_release(future);
+}
+
+static void leave_it(struct gyre_future *future)
+{
+    CHECK(future != NULL);
+}
+
+static void T112_functions_that_wait_are_let_go_of_once_in_a_child(void)
+{
+    part_with_waiter(resolve, leave_it, leave_it);
+    part_with_waiter(leave_it, resolve, leave_it);
+    part_with_waiter(leave_it, leave_it, resolve);
+    part_with_waiter(leave_it, leave_it, leave_it);
+}
+
 static const struct plain_case cases[] = {
     PLAIN_CASE(T112_work_that_came_home_is_let_go_of_once_in_a_child),
     PLAIN_CASE(T112_foreign_work_may_be_cancelled_in_a_child_at_any_time),
     PLAIN_CASE(T112_a_parents_work_is_not_run_in_a_child),
     PLAIN_CASE(T112_a_parents_executor_refuses_in_a_child),
     PLAIN_CASE(T112_worker_that_has_forked_ends_in_the_child),
+    PLAIN_CASE(T112_functions_that_wait_are_let_go_of_once_in_a_child),
 };
 
 PLAIN_MAIN(cases)
