@@ -10,7 +10,9 @@
  * Close       A loop that closes ends its work (T66e): what no thread has begun is not run, what
  *             runs is waited for, and each done function is called once, with -ECANCELED. So what
  *             `arg` points to is the caller's from the done function on, whatever happens. The
- *             loop's own executor is joined; another one is left alone.
+ *             loop's own executor is joined; another one is left alone. Work holds a reference to
+ *             its loop: a loop that has any is to be closed, not only released, lest a worker's be
+ *             the last one, which would close the loop there and wait for itself.
  */
 #ifndef GYRE_EXECUTOR_H
 #define GYRE_EXECUTOR_H
@@ -27,13 +29,13 @@ struct gyre_work;
 typedef int gyre_work_fn(void *arg);
 
 /* Takes a piece of work over, for gyre_work_run or gyre_work_cancel to be called with it once, on
- * any thread. A negative errno refuses it. */
+ * any thread. A negative errno refuses it. It must not close the loop. */
 typedef int gyre_submit_fn(struct gyre_work *work, void *arg);
 
 struct gyre_executor_options {
     size_t size; /* of this struct */
     uint32_t threads; /* 4 */
-    uint32_t queue_max; /* work accepted and not begun, 4,096; rounded up to a power of 2 */
+    uint32_t queue_max; /* work accepted and not begun, 4,096; rounded up to 2, 4, 8 ... */
     const char *name; /* of the threads, cut to 15 bytes; NULL: "gyre-worker" */
 };
 
@@ -96,14 +98,16 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_set_executor(struct gyre_loop *loop,
  *
  * Threads:  the loop's.
  * Blocks:   never; but making the loop's own executor starts its threads.
- * Order:    work begins in the order of the calls. What work itself has posted to the loop runs
- *           before done.
+ * Order:    the threads of one executor take up a loop's work in the order of the calls; two of
+ *           them may begin, or end, in another. What work itself has posted to the loop runs before
+ *           done.
  * Lifetime: arg's memory is in use until done is called.
  * Errors:   -EAGAIN: the queue is full, or the system starts no more threads; -ESHUTDOWN: the loop
  *           has closed, or the executor was destroyed; -EPERM: not the owner; -EINVAL: a function
  *           is NULL; -ENOMEM; -ECHILD: the executor's threads are a parent process's; what a foreign
  *           executor refuses with. Nothing will be called.
- * Limits:   a bounded loop does not count done. Allocates only when more is under way than ever.
+ * Limits:   a bounded loop does not count done. Allocates only when more is under way than ever,
+ *           or past 4,096 pieces.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_run_in_executor(struct gyre_loop *loop,
                                                        struct gyre_executor *executor,
