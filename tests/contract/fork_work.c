@@ -195,11 +195,11 @@ struct parted {
 static int fork_in_work(void *arg)
 {
     struct parted *parted = arg;
-    while (!atomic_load(&parted->queued))
+    while (!atomic_load_explicit(&parted->queued, memory_order_acquire))
         ; /* the case's thread sets it a few instructions later */
     pid_t child = fork();
     if (child != 0)
-        atomic_store(&parted->child, child);
+        atomic_store_explicit(&parted->child, child, memory_order_release);
     return 0;
 }
 
@@ -214,7 +214,7 @@ static int do_nothing(struct gyre_loop *loop, int status, void *arg)
 static int count_shared(void *arg)
 {
     struct parted *parted = arg;
-    atomic_fetch_add(parted->runs, 1);
+    atomic_fetch_add_explicit(parted->runs, 1, memory_order_relaxed);
     return 0;
 }
 
@@ -235,10 +235,10 @@ static void T112_worker_that_has_forked_ends_in_the_child(void)
     CHECK_EQ(gyre_loop_set_executor(loop, executor), 0);
     CHECK_EQ(gyre_loop_run_in_executor(loop, NULL, fork_in_work, do_nothing, &parted), 0);
     CHECK_EQ(gyre_loop_run_in_executor(loop, NULL, count_shared, stop_at_end, &parted), 0);
-    atomic_store(&parted.queued, true);
+    atomic_store_explicit(&parted.queued, true, memory_order_release);
     CHECK_EQ(gyre_loop_run(loop), 0);
-    join_child_in_time(atomic_load(&parted.child));
-    CHECK_EQ(atomic_load(parted.runs), 1);
+    join_child_in_time(atomic_load_explicit(&parted.child, memory_order_acquire));
+    CHECK_EQ(atomic_load_explicit(parted.runs, memory_order_relaxed), 1);
     gyre_loop_destroy(loop);
     gyre_executor_destroy(executor);
     CHECK_EQ(munmap(shared, sizeof(*parted.runs)), 0);
@@ -251,7 +251,7 @@ static void resolve(struct gyre_future *future)
     CHECK_EQ(gyre_future_resolve(future, 0, NULL), 0);
 }
 
-/* Forks with a function waiting, behind `early`; the child does `first`, closes, and does `last`. */
+/* Forks with a function waiting, behind `early`; the child does `first`, closes, does `last`. */
 static void part_with_waiter(void (*early)(struct gyre_future *future),
                              void (*first)(struct gyre_future *future),
                              void (*last)(struct gyre_future *future))

@@ -104,8 +104,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_loop_set_executor(struct gyre_loop *loop,
  * Lifetime: arg's memory is in use until done is called.
  * Errors:   -EAGAIN: the queue is full, or the system starts no more threads; -ESHUTDOWN: the loop
  *           has closed, or the executor was destroyed; -EPERM: not the owner; -EINVAL: a function
- *           is NULL; -ENOMEM; -ECHILD: the executor's threads are a parent process's; what a foreign
- *           executor refuses with. Nothing will be called.
+ *           is NULL; -ENOMEM; -ECHILD: the executor's threads are a parent process's; what a
+ *           foreign executor refuses with. Nothing will be called.
  * Limits:   a bounded loop does not count done. Allocates only when more is under way than ever,
  *           or past 4,096 pieces.
  */
