@@ -32,12 +32,20 @@ static enum state states[GYRE__SIGNALS];
 static struct sigaction old[GYRE__SIGNALS];
 static gyre__signal_fn *_Atomic fns[GYRE__SIGNALS]; /* NULL: nobody watches */
 
+/* Whether there is something to call. SIG_DFL and SIG_IGN mean the same with SA_SIGINFO. */
+static bool is_function(const struct sigaction *action)
+{
+    return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
 static void hand_down(int signo, siginfo_t *info, void *machine)
 {
     const struct sigaction *action = &old[signo];
+    if (!is_function(action))
+        return;
     if ((action->sa_flags & SA_SIGINFO) != 0)
         action->sa_sigaction(signo, info, machine);
-    else if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN)
+    else
         action->sa_handler(signo);
 }
 
@@ -55,12 +63,6 @@ static void handle(int signo, siginfo_t *info, void *machine)
 static bool is_ours(const struct sigaction *action)
 {
     return (action->sa_flags & SA_SIGINFO) != 0 && action->sa_sigaction == handle;
-}
-
-static bool is_function(const struct sigaction *action)
-{
-    return (action->sa_flags & SA_SIGINFO) != 0 ||
-           (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
 }
 
 static bool is_same(const struct sigaction *a, const struct sigaction *b)

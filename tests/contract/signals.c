@@ -314,6 +314,30 @@ static void T68_handler_that_was_there_is_chained_and_put_back(void)
     CHECK(signal(SIGALRM, SIG_DFL) != SIG_ERR);
 }
 
+static void check_not_called_down(struct gyre_loop *loop, void (*action_of_old)(int))
+{
+    struct watch watch = {0};
+    struct sigaction action = {.sa_handler = action_of_old, .sa_flags = SA_SIGINFO};
+    CHECK_EQ(sigemptyset(&action.sa_mask), 0);
+    CHECK_EQ(sigaction(SIGUSR2, &action, NULL), 0);
+    CHECK_EQ(gyre_loop_add_signal(loop, SIGUSR2, count_signal, &watch), 0);
+    send(SIGUSR2);
+    turn(loop, 2);
+    CHECK_EQ(watch.calls, 1);
+    CHECK_EQ(gyre_loop_remove_signal(loop, SIGUSR2), 0);
+    CHECK(is_installed(SIGUSR2, action_of_old));
+}
+
+/* The system takes it for what it is, whatever the flag says. */
+static void T68_default_and_ignored_are_no_functions_with_siginfo_either(void)
+{
+    struct gyre_loop *loop = make_loop();
+    check_not_called_down(loop, SIG_DFL);
+    check_not_called_down(loop, SIG_IGN);
+    CHECK(signal(SIGUSR2, SIG_DFL) != SIG_ERR);
+    gyre_loop_destroy(loop);
+}
+
 static struct sigaction below; /* what `over` has found installed */
 
 static void over(int signo, siginfo_t *info, void *machine)
@@ -509,6 +533,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T68_watched_signal_is_a_call_on_the_loop),
     PLAIN_CASE(T68_several_loops_may_watch_one_signal),
     PLAIN_CASE(T68_handler_that_was_there_is_chained_and_put_back),
+    PLAIN_CASE(T68_default_and_ignored_are_no_functions_with_siginfo_either),
     PLAIN_CASE(T68_handler_that_was_installed_over_it_stays),
     PLAIN_CASE(T68_library_that_puts_our_handler_back_makes_no_ring),
     PLAIN_CASE(T68_watcher_may_remove_itself_and_be_added_again),
