@@ -7,8 +7,9 @@
  *          is it while the handler has to stay though nobody watches: see below.
  * States   OFF --watch--> ON --unwatch--> OFF, the old disposition put back
  *                            --unwatch, somebody has installed another handler--> UNDER
- *          OFF or UNDER, ours found installed --watch--> ON, in place
- *          UNDER --watch--> ON, at its old place if the other is still there, else installed anew
+ *          any, ours found installed --watch--> ON, in place
+ *          ON or UNDER --watch--> ON, in place if another's handler is there, which may hand down
+ *          to ours; installed anew where somebody, a child process say, put a default action back
  *          UNDER is for good otherwise: the other may call us at any time, since it has chained to
  *          us, and we go on to hand the signal down.
  * Threads  watch and unwatch are serialised by their caller. The handler runs anywhere: it reads
@@ -93,7 +94,7 @@ int gyre__port_signal_watch(int signo, gyre__signal_fn *fn)
         return -errno;
     /* Ours is found when somebody has saved it, and put it back too late; or in a child, if another
      * thread was in here at the fork. To hand the signal down to ourselves would never end. */
-    bool in_place = is_ours(&now) || (states[signo] == UNDER && is_function(&now));
+    bool in_place = is_ours(&now) || (states[signo] != OFF && is_function(&now));
     /* Before it can be read, since ours is not installed; and only if it is another: a handler that
      * began before the last unwatch may still be reading. */
     if (!in_place && !is_same(&old[signo], &now))

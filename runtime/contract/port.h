@@ -105,8 +105,8 @@ int gyre__port_at_fork(void (*fn)(void));
 /*
  * Signals, which are the process's. watch has `fn` called with each `signo` that comes, on
  * whichever thread, inside a signal handler; what was installed before is called after it. unwatch
- * puts that back, or leaves the handler to hand down if another was installed over it. The caller
- * serialises.
+ * puts that back, or leaves the handler to hand down if another was installed over it. Each watch
+ * sees to it that the handler is there. The caller serialises.
  */
 enum {
     GYRE__SIGNALS = 128 /* more than any system's numbers */

@@ -2,9 +2,9 @@
 /*
  * signals - see signals.h.
  *
- * Lock     Adds and removes of all loops are serialised, since which of them is the first or the
- *          last decides whether the system's handler is installed or put back. Handlers take no
- *          lock: the heads of the lists are read by acquire, and a link never changes.
+ * Lock     Adds and removes of all loops are serialised, since what is installed says what an add
+ *          installs, and the last remove puts back what was there. Handlers take no lock: the heads
+ *          of the lists are read by acquire, and a link never changes.
  */
 #include "loop/signals.h"
 
@@ -191,37 +191,25 @@ static void publish(struct gyre__watcher *watcher, int signo)
     atomic_store_explicit(&watchers[signo], watcher, memory_order_release);
 }
 
-/* Takes a watcher, and has the system call us if it is the signal's first. Under the lock, whose
- * holder has made `spare` if need be. */
-static int claim(int signo, struct gyre__watcher **spare, struct gyre__watcher **ret_watcher)
+/* Takes a watcher, a new one if need be: *spare then. NULL: neither is there. Under the lock. */
+static struct gyre__watcher *claim(int signo, struct gyre__watcher **spare)
 {
     struct gyre__watcher *watcher = find_unused(signo);
-    if (watcher == NULL && *spare == NULL)
-        return -ENOMEM;
-    int r = watching[signo] == 0 ? gyre__port_signal_watch(signo, on_signal) : 0;
-    if (r != 0)
-        return r;
-    if (watcher == NULL) {
+    if (watcher == NULL && *spare != NULL) {
         watcher = *spare;
         *spare = NULL;
         publish(watcher, signo);
     }
-    watcher->used = true;
-    watching[signo]++;
-    *ret_watcher = watcher;
-    return 0;
+    if (watcher != NULL)
+        watcher->used = true;
+    return watcher;
 }
 
-static void activate(struct gyre__watcher *watcher, struct gyre_loop *loop, gyre_signal_fn *fn,
-                     void *arg)
+/* Has handlers see it. */
+static void activate(struct gyre__watcher *watcher, struct gyre_loop *loop)
 {
     watcher->loop = loop;
-    watcher->fn = fn;
-    watcher->arg = arg;
-    watcher->context = gyre__context_capture();
     watcher->removed = false;
-    watcher->next_of_loop = loop->signals.watchers;
-    loop->signals.watchers = watcher;
     gyre_task_init(&watcher->task, deliver, watcher);
     watcher->task.kind = GYRE__TASK_EXEMPT;
     atomic_store_explicit(&watcher->queued, false, memory_order_relaxed); /* with the next store */
@@ -245,6 +233,20 @@ static void deactivate(struct gyre__watcher *watcher)
     atomic_store_explicit(&watcher->pins, 0, memory_order_relaxed);
 }
 
+/* Begins the watch of a watcher that was claimed. Under the lock. */
+static int begin(struct gyre__watcher *watcher, struct gyre_loop *loop)
+{
+    activate(watcher, loop); /* first, lest a signal be lost as soon as ours is installed */
+    int r = gyre__port_signal_watch(watcher->signo, on_signal);
+    if (r == 0) {
+        watching[watcher->signo]++;
+        return 0;
+    }
+    deactivate(watcher); /* nothing is on its way: ours was not installed */
+    watcher->used = false;
+    return r;
+}
+
 static void release(struct gyre__watcher *watcher, bool on_its_way)
 {
     gyre__lock_acquire(&lock);
@@ -253,6 +255,17 @@ static void release(struct gyre__watcher *watcher, bool on_its_way)
     if (!on_its_way)
         watcher->used = false;
     gyre__lock_release(&lock);
+}
+
+/* Gives the loop a watcher that has begun. What has come since waits for the loop's next turn. */
+static void link_to_loop(struct gyre__watcher *watcher, struct gyre_loop *loop, gyre_signal_fn *fn,
+                         void *arg)
+{
+    watcher->fn = fn;
+    watcher->arg = arg;
+    watcher->context = gyre__context_capture();
+    watcher->next_of_loop = loop->signals.watchers;
+    loop->signals.watchers = watcher;
 }
 
 /* The link of the loop's watcher of the signal; of NULL if there is none. */
@@ -281,7 +294,6 @@ static void end(struct gyre_loop *loop, struct gyre__watcher **link)
 
 int gyre_loop_add_signal(struct gyre_loop *loop, int signo, gyre_signal_fn *fn, void *arg)
 {
-    struct gyre__watcher *watcher = NULL;
     int r = gyre__loop_check_owner(loop, "gyre_loop_add_signal");
     if (r != 0)
         return r;
@@ -293,12 +305,13 @@ int gyre_loop_add_signal(struct gyre_loop *loop, int signo, gyre_signal_fn *fn, 
         return -EEXIST;
     struct gyre__watcher *spare = gyre__port_allocate(sizeof(*spare)); /* not under the lock */
     gyre__lock_acquire(&lock);
-    r = claim(signo, &spare, &watcher);
+    struct gyre__watcher *watcher = claim(signo, &spare);
+    r = watcher != NULL ? begin(watcher, loop) : -ENOMEM;
     gyre__lock_release(&lock);
+    if (r == 0)
+        link_to_loop(watcher, loop, fn, arg);
     if (spare != NULL)
         gyre__port_release(spare, sizeof(*spare));
-    if (r == 0)
-        activate(watcher, loop, fn, arg);
     return r;
 }
 

@@ -400,6 +400,7 @@ static void T68_watcher_may_remove_itself_and_be_added_again(void)
 }
 
 static long blocks; /* of the library's that are in use */
+static bool signals_on_release; /* the next release of memory has SIGUSR2 come */
 
 static void *allocate(size_t bytes, void *arg)
 {
@@ -414,6 +415,9 @@ static void release(void *memory, size_t bytes, void *arg)
     (void)arg;
     blocks--;
     free(memory);
+    if (signals_on_release)
+        send(SIGUSR2);
+    signals_on_release = false;
 }
 
 /* The loop's door has closed. */
@@ -445,6 +449,43 @@ static void T68_watcher_removed_in_a_close_is_used_again(void)
     }
     CHECK_EQ(blocks, kept);
     CHECK_EQ(watch.calls, 0);
+}
+
+/* The library's handler is there, so that nobody else can get the signal. The second case, since it
+ * sets the allocator, should the first not have. */
+static void T68_signal_that_comes_while_it_is_added_is_a_call(void)
+{
+    struct gyre_allocator allocator = {.allocate = allocate, .release = release};
+    struct watch watch = {0};
+    (void)gyre_set_allocator(&allocator); /* refused if it is set already */
+    struct gyre_loop *loop = make_loop();
+    CHECK_EQ(gyre_loop_add_signal(loop, SIGUSR2, count_signal, &watch), 0);
+    CHECK_EQ(gyre_loop_remove_signal(loop, SIGUSR2), 0);
+    signals_on_release = true; /* the next add has a watcher to use again, and frees its own */
+    CHECK_EQ(gyre_loop_add_signal(loop, SIGUSR2, count_signal, &watch), 0);
+    CHECK(!signals_on_release);
+    turn(loop, 2);
+    CHECK_EQ(watch.calls, 1);
+    gyre_loop_destroy(loop);
+}
+
+static void T68_add_installs_the_handler_again_where_it_was_reset(void)
+{
+    struct gyre_loop *first = make_loop();
+    struct gyre_loop *second = make_loop();
+    struct watch watches[2] = {{0}};
+    CHECK_EQ(gyre_loop_add_signal(first, SIGUSR2, count_signal, &watches[0]), 0);
+    CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR);
+    CHECK_EQ(gyre_loop_add_signal(second, SIGUSR2, count_signal, &watches[1]), 0);
+    send(SIGUSR2);
+    turn(first, 2);
+    turn(second, 2);
+    CHECK_EQ(watches[0].calls, 1);
+    CHECK_EQ(watches[1].calls, 1);
+    gyre_loop_destroy(first);
+    gyre_loop_destroy(second);
+    CHECK(is_installed(SIGUSR2, SIG_IGN)); /* as the second had found it */
+    CHECK(signal(SIGUSR2, SIG_DFL) != SIG_ERR);
 }
 
 static void T68_what_cannot_be_watched_is_refused(void)
@@ -525,6 +566,7 @@ static void T106_watcher_runs_in_its_context_and_fails_in_it(void)
 
 static const struct plain_case cases[] = {
     PLAIN_CASE(T68_watcher_removed_in_a_close_is_used_again), /* sets the allocator */
+    PLAIN_CASE(T68_signal_that_comes_while_it_is_added_is_a_call),
     PLAIN_CASE(T58_callback_of_a_signal_handler_runs_once),
     PLAIN_CASE(T58_nodes_that_are_used_up_are_eagain_and_come_back),
     PLAIN_CASE(T58_close_cancels_and_later_ones_are_refused),
@@ -537,6 +579,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T68_handler_that_was_installed_over_it_stays),
     PLAIN_CASE(T68_library_that_puts_our_handler_back_makes_no_ring),
     PLAIN_CASE(T68_watcher_may_remove_itself_and_be_added_again),
+    PLAIN_CASE(T68_add_installs_the_handler_again_where_it_was_reset),
     PLAIN_CASE(T68_what_cannot_be_watched_is_refused),
     PLAIN_CASE(T106_watcher_runs_in_its_context_and_fails_in_it),
 };
