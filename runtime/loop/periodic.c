@@ -50,20 +50,17 @@ static uint64_t draw_step(const struct gyre_periodic *periodic)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* To be called last: a future's release is the user's, who may do anything to the periodic. */
-static void forget_pending(struct gyre_periodic *periodic)
+/* Ends what goes on: a call that is under way leaves the periodic alone when its function returns,
+ * and what is pending is the caller's to release, last: its release is the user's, who may do
+ * anything to the periodic. */
+static struct gyre_future *forget(struct gyre_periodic *periodic)
 {
     struct gyre_future *pending = periodic->pending;
-    periodic->pending = NULL;
-    gyre_future_release(pending);
-}
-
-/* Has a call that is under way leave the periodic alone when its function returns. */
-static void leave_call(struct gyre_periodic *periodic)
-{
     if (periodic->in_call != NULL)
         *periodic->in_call = false;
     periodic->in_call = NULL;
+    periodic->pending = NULL;
+    return pending;
 }
 
 /* Takes a pending future that is done, to be released by the caller, last as well. */
@@ -78,19 +75,17 @@ static bool is_held_up(struct gyre_periodic *periodic, struct gyre_future **ret_
     return false;
 }
 
-GYRE_ON_LOOP static int arm(struct gyre_periodic *periodic, uint64_t from_ns, uint64_t now_ns)
+/* Last as well, of one that was armed: so may the release of the context that it was in. */
+static void arm(struct gyre_periodic *periodic, uint64_t from_ns, uint64_t now_ns)
 {
-    uint64_t schedule_ns = gyre__periodic_next(from_ns, draw_step(periodic), now_ns);
-    int r = gyre_timer_start(&periodic->timer, schedule_ns);
-    if (r == 0)
-        periodic->schedule_ns = schedule_ns;
-    return r;
+    periodic->schedule_ns = gyre__periodic_next(from_ns, draw_step(periodic), now_ns);
+    gyre__timer_arm(&periodic->timer, periodic->schedule_ns);
 }
 
-GYRE_ON_LOOP static void arm_next(struct gyre_periodic *periodic)
+/* In a timer's function: the loop is open and the caller's, and the timer in no context. */
+static void arm_next(struct gyre_periodic *periodic)
 {
-    /* In a timer's function the loop is open and the caller's. */
-    (void)arm(periodic, periodic->schedule_ns, gyre_loop_now_ns(periodic->timer.loop));
+    arm(periodic, periodic->schedule_ns, gyre_loop_now_ns(periodic->timer.loop));
 }
 
 /* The loop closes: a last call, which may free the periodic. */
@@ -169,16 +164,17 @@ void gyre_periodic_set_overlap(struct gyre_periodic *periodic, enum gyre_overlap
 
 int gyre_periodic_start(struct gyre_periodic *periodic)
 {
-    int r = gyre__loop_check_owner(periodic->timer.loop, "gyre_periodic_start");
+    struct gyre_loop *loop = periodic->timer.loop;
+    int r = gyre__loop_check_owner(loop, "gyre_periodic_start");
     if (r != 0)
         return r;
-    uint64_t now_ns = gyre_loop_now_ns(periodic->timer.loop);
-    r = arm(periodic, now_ns, now_ns);
-    if (r != 0)
-        return r;
-    leave_call(periodic);
+    if (loop->closed)
+        return -ESHUTDOWN;
+    uint64_t now_ns = gyre_loop_now_ns(loop);
+    struct gyre_future *pending = forget(periodic);
     periodic->running = true;
-    forget_pending(periodic);
+    arm(periodic, now_ns, now_ns);
+    gyre_future_release(pending);
     return 0;
 }
 
@@ -189,13 +185,12 @@ int gyre_periodic_stop(struct gyre_periodic *periodic)
     if (gyre__timer_is_inherited(&periodic->timer))
         return -ECHILD;
     int r = gyre__loop_check_owner(periodic->timer.loop, "gyre_periodic_stop");
-    if (r == 0)
-        r = gyre_timer_stop(&periodic->timer);
     if (r != 0)
         return r;
-    leave_call(periodic);
+    struct gyre_future *pending = forget(periodic);
     periodic->running = false;
-    forget_pending(periodic);
+    gyre__timers_stop(&periodic->timer.loop->timers, &periodic->timer);
+    gyre_future_release(pending);
     return 0;
 }
 

@@ -370,6 +370,16 @@ void gyre_timer_init(struct gyre_timer *timer, struct gyre_loop *loop, gyre_fn *
     *timer = (struct gyre_timer){.loop = loop, .fn = fn, .arg = arg};
 }
 
+void gyre__timer_arm(struct gyre_timer *timer, uint64_t deadline_ns)
+{
+    struct gyre_loop *loop = timer->loop;
+    struct gyre_context *before = timer->context;
+    timer->context = gyre__context_capture();
+    timer->forks = loop->forks;
+    gyre__timers_start(&loop->timers, timer, deadline_ns);
+    gyre__context_drop(before); /* last: it may start or stop the timer, or close the loop */
+}
+
 /* noinline: else its registers are saved and restored around the usual case, too. */
 __attribute__((noinline)) static int start_anywhere(struct gyre_timer *timer, uint64_t deadline_ns)
 {
@@ -383,11 +393,7 @@ __attribute__((noinline)) static int start_anywhere(struct gyre_timer *timer, ui
         gyre__timers_stop(&loop->timers, timer);
         return 0;
     }
-    struct gyre_context *before = timer->context;
-    timer->context = gyre__context_capture();
-    timer->forks = loop->forks;
-    gyre__timers_start(&loop->timers, timer, deadline_ns);
-    gyre__context_drop(before); /* last: it may start or stop the timer, or close the loop */
+    gyre__timer_arm(timer, deadline_ns);
     return 0;
 }
 

@@ -101,6 +101,11 @@ void gyre__timers_start(struct gyre__timers *timers, struct gyre_timer *timer,
                         uint64_t deadline_ns);
 void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer);
 
+/* gyre_timer_start on an open loop that is the caller's, but for GYRE_NEVER, which is a deadline
+ * that does not come: a close still calls the timer. It may be gone afterwards, as after a stop:
+ * the release of the context that it was in before is the user's. */
+void gyre__timer_arm(struct gyre_timer *timer, uint64_t deadline_ns);
+
 /* Whether it was last armed by a parent process. Its loop, which may be gone, is not looked at: a
  * child's close leaves timers as they are, since a thread may have been at them in the fork. */
 static inline bool gyre__timer_is_inherited(const struct gyre_timer *timer)

@@ -479,6 +479,88 @@ GYRE_TEST(periodic, T106_every_call_runs_in_the_context_of_the_start)
     scene_close(&beat.scene);
 }
 
+/* Starts the periodic in a context that nobody else holds, and whose release is `release`. */
+static void start_in_last(struct beat *beat, gyre_context_release_fn *release)
+{
+    struct gyre_context *context = NULL;
+    struct gyre_context_options options;
+    gyre_context_options_init(&options);
+    options.release = release;
+    options.arg = beat;
+    cr_assert_eq(gyre_context_create(NULL, &options, &context), 0);
+    (void)gyre_context_enter(context);
+    start_beat(beat);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(context);
+}
+
+static void stop_in_release(void *value, void *arg)
+{
+    struct beat *beat = arg;
+    (void)value;
+    cr_assert_eq(gyre_periodic_stop(&beat->periodic), 0);
+}
+
+static void start_in_release(void *value, void *arg)
+{
+    (void)value;
+    start_beat(arg);
+}
+
+GYRE_TEST(periodic, T106_release_of_its_context_may_stop_and_start_it)
+{
+    struct beat beat;
+    open_beat(&beat, 1);
+    start_in_last(&beat, stop_in_release);
+    start_beat(&beat); /* in no context */
+    cr_assert_not(gyre_periodic_is_running(&beat.periodic));
+    cr_assert_eq(scene_run(&beat.scene), 0);
+    cr_assert_eq(beat.calls, 0);
+    start_in_last(&beat, start_in_release);
+    cr_assert_eq(gyre_periodic_stop(&beat.periodic), 0);
+    cr_assert(gyre_periodic_is_running(&beat.periodic));
+    cr_assert_eq(scene_run(&beat.scene), 0);
+    cr_assert_eq(beat.calls, 1);
+    cr_assert_not(gyre_periodic_is_running(&beat.periodic));
+    scene_close(&beat.scene);
+}
+
+static void wipe_in_release(void *value, void *arg)
+{
+    struct beat *beat = arg;
+    (void)value;
+    cr_assert_not(gyre_periodic_is_running(&beat->periodic));
+    memset(&beat->periodic, 0, sizeof(beat->periodic)); /* its memory is another's now */
+    beat->cancelled++;
+}
+
+GYRE_TEST(periodic, T106_release_of_its_context_may_free_it)
+{
+    static const struct gyre_periodic wiped;
+    struct beat beat;
+    open_beat(&beat, 1);
+    start_in_last(&beat, wipe_in_release);
+    cr_assert_eq(gyre_periodic_stop(&beat.periodic), 0);
+    cr_assert_eq(beat.cancelled, 1);
+    cr_assert_eq(memcmp(&beat.periodic, &wiped, sizeof(wiped)), 0);
+    scene_close(&beat.scene);
+}
+
+GYRE_TEST(periodic, T66a_a_closing_loop_cancels_one_that_is_never_due)
+{
+    struct beat beat;
+    open_beat(&beat, 0);
+    struct gyre_loop *loop = beat.scene.loop;
+    cr_assert_eq(gyre_periodic_init(&beat.periodic, loop, GYRE_NEVER - 1, on_beat, &beat), 0);
+    start_beat(&beat);
+    cr_assert_eq(scene_run_polls(&beat.scene, 3), 0);
+    cr_assert_eq(gyre_loop_close(loop, 0), 0);
+    cr_assert_eq(beat.calls, 0);
+    cr_assert_eq(beat.cancelled, 1);
+    cr_assert_not(gyre_periodic_is_running(&beat.periodic));
+    scene_close(&beat.scene);
+}
+
 GYRE_TEST(periodic, T66a_a_closing_loop_cancels_it_once)
 {
     struct beat beat;
