@@ -201,6 +201,8 @@ bool gyre_periodic_is_running(const struct gyre_periodic *periodic)
 
 void gyre_periodic_pend(struct gyre_periodic *periodic, struct gyre_future *future)
 {
+    if (!periodic->running)
+        return; /* nothing is skipped for it, and nobody would let it go */
     struct gyre_future *before = periodic->pending;
     periodic->pending = gyre_future_acquire(future); /* before the other goes: it may be the same */
     gyre_future_release(before);

@@ -331,6 +331,30 @@ GYRE_TEST(periodic, T95_pending_work_is_let_go_by_stop_and_close)
     cr_assert_eq(memory.blocks, 0);
 }
 
+static void stop_and_pend(struct beat *beat)
+{
+    cr_assert_eq(gyre_periodic_stop(&beat->periodic), 0);
+    gyre_periodic_pend(&beat->periodic, beat->future);
+}
+
+GYRE_TEST(periodic, T95_one_that_is_stopped_keeps_no_pending_work)
+{
+    struct memory_count memory;
+    memset(&memory, 0, sizeof(memory));
+    count_memory(&memory);
+    struct beat beat;
+    open_beat(&beat, 0);
+    cr_assert_eq(gyre_future_create(&beat.future), 0);
+    gyre_periodic_pend(&beat.periodic, beat.future);
+    beat.then = stop_and_pend;
+    run_beat(&beat);
+    cr_assert_eq(beat.calls, 1);
+    cr_assert_eq(gyre_periodic_stop(&beat.periodic), 0);
+    gyre_future_release(beat.future);
+    scene_close(&beat.scene);
+    cr_assert_eq(memory.blocks, 0);
+}
+
 static void pend_other(void *value)
 {
     struct beat *beat = value;

@@ -102,7 +102,8 @@ GYRE_API bool gyre_periodic_is_running(const struct gyre_periodic *periodic) GYR
 
 /*
  * Says that the work of this call ends when `future` is resolved, by any thread (T95). It replaces
- * the one before, if that is still pending. Its failure is not looked at: gyre_loop_watch_future.
+ * the one before, if that is still pending. One that is stopped keeps none. The future's failure is
+ * not looked at: gyre_loop_watch_future.
  *
  * Threads:  the loop's.
  * Lifetime: the future is kept until it is found resolved, replaced or forgotten.
