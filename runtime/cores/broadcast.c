@@ -49,7 +49,9 @@ static size_t size_of(unsigned loops)
 /* Calls the user's function, whose failure is reported as its own and not as the task's. */
 GYRE_ON_LOOP static void call(struct gyre_loop *loop, int status, gyre_fn *fn, void *arg)
 {
+    struct gyre_context *context = gyre_context_current();
     int r = fn(loop, status, arg);
+    (void)gyre_context_enter(context); /* that hears of it, whatever fn has entered */
     struct gyre_failure failure = {
         .kind = GYRE_FAILED_CALLBACK, .error = r, .fd = -1, .fn = fn, .arg = arg};
     if (r < 0 && status == 0)

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include <gyre/context.h>
 #include <gyre/error.h>
 
 #include "loop/loop.h"
@@ -114,6 +115,7 @@ static int run_teardown(struct gyre_loop *loop, int status, void *arg)
     gyre__assert_on_loop();
     if (status == 0 && core->setup_result == 0 && options->teardown != NULL)
         r = options->teardown(loop, core->index, options->arg);
+    (void)gyre_context_enter(NULL); /* the task's, whatever it has entered */
     if (r < 0)
         gyre__loop_report(
             loop, &(struct gyre_failure){

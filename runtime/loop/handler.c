@@ -336,12 +336,14 @@ GYRE_ON_LOOP __attribute__((noinline)) static void drop(struct gyre_loop *loop, 
     rebuild(loop);
 }
 
-/* noinline: as drop */
+/* In the context of the registration, whatever the function has entered. noinline: as drop */
 GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop, int fd,
-                                                         gyre_handler_fn *fn, void *arg, int result)
+                                                         gyre_handler_fn *fn, void *arg,
+                                                         struct gyre_context *context, int result)
 {
     struct gyre_failure failure = {
         .kind = GYRE_FAILED_HANDLER, .error = result, .fd = fd, .handler = fn, .arg = arg};
+    (void)gyre_context_enter(context);
     gyre__loop_judge(loop, &failure);
 }
 
@@ -365,7 +367,7 @@ GYRE_ON_LOOP __attribute__((noinline)) static bool call_specially(struct gyre_lo
     int r = loop->meter == NULL ? fn(loop, fd, events, arg)
                                 : gyre__meter_handle(loop, fn, fd, events, arg);
     if (r != 0)
-        judge(loop, fd, fn, arg, r);
+        judge(loop, fd, fn, arg, context, r);
     gyre__context_end();
     gyre__context_drop(context);
     return true;
@@ -393,7 +395,7 @@ GYRE_ON_LOOP static inline bool deliver(struct gyre_loop *loop, struct gyre__eve
         void *arg = entry->arg;
         int r = fn(loop, fd, event.events, arg);
         if (r != 0)
-            judge(loop, fd, fn, arg, r);
+            judge(loop, fd, fn, arg, NULL, r);
         gyre__context_end();
     }
     return true;

@@ -93,10 +93,13 @@ void gyre__loop_judge(struct gyre_loop *loop, const struct gyre_failure *failure
         loop->interrupted = GYRE_UNWIND;
 }
 
-GYRE_ON_LOOP static void judge(struct gyre_loop *loop, enum gyre_failure_kind kind, gyre_fn *fn,
-                               void *arg, int result)
+/* Of a message that was called. Its context hears of it, whatever the function has entered. */
+GYRE_ON_LOOP static void judge(struct gyre_loop *loop, const struct gyre__message *message,
+                               enum gyre_failure_kind kind, int result)
 {
-    struct gyre_failure failure = {.kind = kind, .error = result, .fd = -1, .fn = fn, .arg = arg};
+    struct gyre_failure failure = {
+        .kind = kind, .error = result, .fd = -1, .fn = message->fn, .arg = message->arg};
+    (void)gyre_context_enter(message->context);
     gyre__loop_judge(loop, &failure);
 }
 
@@ -109,7 +112,7 @@ GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, const struct gyre__
     int r = loop->meter == NULL ? message->fn(loop, status, message->arg)
                                 : gyre__meter_call(loop, message, status);
     if (r != 0 && !cancelled)
-        judge(loop, kind, message->fn, message->arg, r);
+        judge(loop, message, kind, r);
     gyre__context_end();
     gyre__context_drop(message->context);
 }

@@ -163,6 +163,7 @@ static int deliver(struct gyre_loop *loop, int status, void *arg)
     gyre__meter_rename(loop->meter, (union gyre__function){.signal = watcher->fn});
     gyre__context_begin(context);
     failure.error = watcher->fn(loop, watcher->signo, watcher->arg);
+    (void)gyre_context_enter(context); /* that hears of it, whatever fn has entered */
     if (failure.error != 0)
         gyre__loop_judge(loop, &failure);
     gyre__context_end();

@@ -84,6 +84,7 @@ void gyre__listener_part_ended(struct gyre__part *part)
     if (count_down(listener) && listener->done != NULL) {
         gyre__context_begin(listener->done_context);
         int r = listener->done(loop, status, listener->done_arg);
+        (void)gyre_context_enter(listener->done_context); /* whatever it has entered */
         if (r < 0)
             gyre__loop_report(loop, &(struct gyre_failure){.kind = GYRE_FAILED_CALLBACK,
                                                            .error = r,

@@ -90,6 +90,7 @@ GYRE_ON_LOOP static void hand_over_in_context(struct gyre__part *part, int fd)
         return;
     }
     r = part->listener->accept(stream, part->listener->arg);
+    (void)gyre_context_enter(part->listener->context); /* whatever it has entered */
     if (r < 0) {
         gyre__stream_dispose(stream, true);
         report(part, r);

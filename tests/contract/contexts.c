@@ -29,8 +29,6 @@ static void count_release(void *value, void *arg)
     told->released++;
 }
 
-static bool tell_failure(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg);
-
 /* The name of the thread's context: "null" without one. */
 static const char *context_name(void)
 {
@@ -100,6 +98,7 @@ static int tell_handler(struct gyre_loop *loop, int fd, uint32_t events, void *a
     (void)events;
     say(&told->scene, context_name());
     (void)gyre_loop_remove_handler(loop, fd);
+    (void)gyre_context_enter(NULL); /* whatever it enters, its own hears of its failure */
     return told->result;
 }
 
@@ -416,7 +415,7 @@ static int enter_and_stay(struct gyre_loop *loop, int status, void *arg)
     (void)loop;
     (void)status;
     (void)gyre_context_enter(stray->other);
-    return 0;
+    return stray->told.result;
 }
 
 static int enter_and_stay_ready(struct gyre_loop *loop, int fd, uint32_t events, void *arg)
@@ -451,6 +450,28 @@ GYRE_TEST(contexts, T109_thread_is_back_in_the_null_context_after_each_call)
         close(fds[i]);
         close(writers[i]);
     }
+}
+
+GYRE_TEST(contexts, T107_context_of_registration_hears_of_it_whatever_was_entered)
+{
+    struct stray stray;
+    struct told *told = &stray.told;
+    open_told(told);
+    stray.other = make(told, NULL, "other");
+    struct gyre_context *own = make(told, stray.other, "own");
+    told->result = -EIO;
+    told->handles = 1;
+    (void)gyre_context_enter(own);
+    cr_assert_eq(gyre_loop_add_callback(told->scene.loop, enter_and_stay, &stray), 0);
+    cr_assert_eq(gyre_loop_call_at(told->scene.loop, 0, &handle, enter_and_stay, &stray), 0);
+    (void)gyre_context_enter(NULL);
+    cr_assert_eq(gyre_loop_add_callback(told->scene.loop, enter_and_stay, &stray), 0);
+    gyre_context_release(own);
+    cr_assert_eq(scene_run(&told->scene), 0);
+    cr_assert_str_eq(told->scene.text, "hook-in other loop-in null "
+                                       "hook-in other hook-in null loop-in own");
+    gyre_context_release(stray.other);
+    scene_close(&told->scene);
 }
 
 static int run_inner(struct gyre_loop *loop, int status, void *arg)

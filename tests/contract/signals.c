@@ -204,18 +204,23 @@ static void T67_sleeping_loop_wakes(void)
 
 struct watch {
     unsigned calls;
+    unsigned in_context; /* calls that were in some context */
     int signo;
     int result;
     bool removes; /* itself */
+    bool leaves; /* its context */
 };
 
 static int count_signal(struct gyre_loop *loop, int signo, void *arg)
 {
     struct watch *watch = arg;
     watch->calls++;
+    watch->in_context += gyre_context_current() != NULL;
     watch->signo = signo;
     if (watch->removes)
         CHECK_EQ(gyre_loop_remove_signal(loop, signo), 0);
+    if (watch->leaves)
+        (void)gyre_context_enter(NULL);
     return watch->result;
 }
 
@@ -540,7 +545,7 @@ static bool note_failure(struct gyre_loop *loop, const struct gyre_failure *fail
 static void T106_watcher_runs_in_its_context_and_fails_in_it(void)
 {
     struct gyre_loop *loop = make_loop();
-    struct watch watch = {.result = -EIO};
+    struct watch watch = {.result = -EIO, .leaves = true};
     struct gyre_context *context = NULL;
     struct gyre_context_options options;
     unsigned failures = 0;
@@ -554,6 +559,7 @@ static void T106_watcher_runs_in_its_context_and_fails_in_it(void)
     gyre_context_release(context);
     send(SIGUSR2);
     turn(loop, 2);
+    CHECK_EQ(watch.in_context, 1);
     CHECK_EQ(failures, 1);
     CHECK_EQ(last_failure.kind, GYRE_FAILED_SIGNAL);
     CHECK_EQ(last_failure.error, -EIO);
