@@ -241,12 +241,12 @@ void gyre_stream_bind(struct gyre_stream *stream, const struct gyre_stream_event
         return;
     struct gyre_context *before = stream->context;
     stream->context = gyre__context_capture();
-    gyre__context_drop(before);
     stream->events = events != NULL ? events : &no_events;
     stream->arg = arg;
     stream->bound = true;
     stream->offer = true; /* the bytes kept were another's to refuse */
     gyre__stream_steer(stream);
+    gyre__context_drop(before); /* last: it may close the stream, or the loop */
 }
 
 struct gyre_loop *gyre_stream_loop(const struct gyre_stream *stream)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * contexts - rule T106 for listeners and streams: accept runs in the context of the listener's
- * open, a stream's events in that of its last bind, or of its connect.
+ * contexts - rules T106 and T107 for listeners and streams: accept runs in the context of the
+ * listener's open, a stream's events in that of its last bind, or of its connect.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -176,5 +177,98 @@ GYRE_TEST(contexts, T106_bind_inside_an_event_changes_the_context_of_the_next)
     cr_assert_str_eq(seen.text, "r:first still:first r:second e:second ");
     gyre_context_release(seen.next);
     cr_assert_eq(seen.released, 2);
+    net_close(&net);
+}
+
+static void close_loop(void *value, void *arg)
+{
+    (void)value;
+    seen.released++;
+    cr_assert_eq(gyre_loop_close(arg, 0), 0);
+}
+
+GYRE_TEST(contexts, T106_release_of_a_streams_context_may_close_the_loop)
+{
+    struct net net;
+    int fds[2];
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    pair_unix(fds);
+    struct gyre_stream *stream = stream_on(&net, fds[0]);
+    struct gyre_context *first = NULL;
+    struct gyre_context_options options;
+    gyre_context_options_init(&options);
+    options.release = close_loop;
+    options.arg = net.loop;
+    cr_assert_eq(gyre_context_create(NULL, &options, &first), 0);
+    (void)gyre_context_enter(first);
+    gyre_stream_bind(stream, &events, NULL);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(first);
+    gyre_stream_bind(stream, &events, NULL); /* the close ends the stream, and frees it */
+    cr_assert_eq(seen.released, 1);
+    cr_assert_str_eq(seen.text, "e:null ");
+    close(fds[1]);
+    net_close(&net);
+}
+
+/* ---- T107 ------------------------------------------------------------------------------------ */
+
+static bool note_failure(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    note(failure->kind == GYRE_FAILED_ACCEPT ? "accept:" : "done:");
+    return true;
+}
+
+static int leave_and_refuse(struct gyre_stream *stream, void *arg)
+{
+    (void)stream;
+    (void)arg;
+    (void)gyre_context_enter(NULL);
+    return -EIO;
+}
+
+static int leave_and_fail(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)status;
+    (void)arg;
+    (void)gyre_context_enter(NULL);
+    return -EIO;
+}
+
+GYRE_TEST(contexts, T107_listeners_context_hears_of_it_whatever_was_entered)
+{
+    struct net net;
+    char address[GYRE_ADDRESS_MAX];
+    struct gyre_listener *listener;
+    struct gyre_context *hooked = NULL;
+    struct gyre_context_options options;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    struct gyre_context *server = make(NULL, "server");
+    gyre_context_options_init(&options);
+    options.on_error = note_failure;
+    cr_assert_eq(gyre_context_create(server, &options, &hooked), 0);
+    (void)gyre_context_enter(hooked);
+    cr_assert_eq(
+        gyre_listener_open_on(&net.loop, 1, "127.0.0.1:0", NULL, &listener, leave_and_refuse, NULL),
+        0);
+    cr_assert_eq(gyre_listener_address(listener, address, sizeof(address)), 0);
+    int fd = raw_connect(address);
+    (void)gyre_context_enter(NULL);
+    net_settle(&net);
+    cr_assert_str_eq(seen.text, "accept:server ");
+    (void)gyre_context_enter(hooked);
+    gyre_listener_close(listener, leave_and_fail, NULL);
+    (void)gyre_context_enter(NULL);
+    net_settle(&net);
+    cr_assert_str_eq(seen.text, "accept:server done:server ");
+    gyre_context_release(hooked);
+    gyre_context_release(server);
+    cr_assert_eq(seen.released, 1);
+    close(fd);
     net_close(&net);
 }
