@@ -19,8 +19,8 @@
  * Delivery  Each watcher is a task. Who finds `queued` false posts it; the loop clears the flag,
  *           then calls: a signal that comes later makes a call of its own. A task may still be on
  *           its way when its watcher is removed: it is then used again only when it has arrived.
- * Memory    A watcher for each signal and each loop that watched it at the same time as others: 96
- *           bytes each, for good.
+ * Memory    A watcher for each signal and each loop that watched it at the same time as others, or
+ *           while the task of a removed one was on its way: 112 bytes each, for good.
  */
 #ifndef GYRE_LOOP_SIGNALS_H
 #define GYRE_LOOP_SIGNALS_H

@@ -80,7 +80,8 @@ GYRE_API void gyre_periodic_set_overlap(struct gyre_periodic *periodic, enum gyr
  * and forgets what is pending (T97).
  *
  * Threads:  the loop's.
- * Errors:   -EPERM: not the owner; -ESHUTDOWN: the loop has closed. It is as it was.
+ * Errors:   -EPERM: not the owner; -ESHUTDOWN: the loop has closed; -ECHILD: a parent process's
+ *           loop. It is as it was.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_periodic_start(struct gyre_periodic *periodic) GYRE_ON_LOOP;
 
