@@ -21,8 +21,12 @@ static void begin_child(void)
     gyre__configuration_after_fork();
     gyre__signals_after_fork();
     gyre__watchdog_after_fork();
-    for (struct gyre__visit *visit = gyre__thread.visit; visit != NULL; visit = visit->outer)
-        visit->loop->interrupted = -ECHILD;
+    gyre__thread.inside = NULL;
+    for (struct gyre__visit *visit = gyre__thread.visit; visit != NULL; visit = visit->outer) {
+        if (visit->loop != NULL) /* else a fork further up has been here */
+            visit->loop->interrupted = -ECHILD;
+        visit->loop = NULL;
+    }
 }
 
 int gyre__fork_watch(void)

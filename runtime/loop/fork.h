@@ -8,8 +8,8 @@
  *          kernel nothing.
  * How      A word counts the forks that lead to this process; a loop notes it at creation. The
  *          child's handler changes the word before anything else can run, on the one thread there
- *          is. It also ends the runs that the thread was inside of: else the rest of their
- *          callbacks would run in two processes.
+ *          is. It also ends the runs that the thread was inside of, else the rest of their
+ *          callbacks would run in two processes, and has it be inside of none.
  * Why      getpid is a system call, 95 ns, on each post; the word is a load.
  */
 #ifndef GYRE_LOOP_FORK_H

@@ -357,6 +357,7 @@ static void begin_visit(struct gyre_loop *loop, struct gyre__visit *visit)
         .context = gyre_context_enter(NULL),
     };
     gyre__thread.visit = visit;
+    gyre__thread.inside = loop;
     gyre__thread.current = gyre_loop_acquire(loop);
     loop->port->sigpipe_block(&visit->sigpipe);
     if (loop->depth > 1)
@@ -384,6 +385,7 @@ static void end_visit(struct gyre_loop *loop, const struct gyre__visit *visit)
 
     struct gyre_loop *current = gyre__thread.current; /* a callback may have made another current */
     gyre__thread.visit = visit->outer;
+    gyre__thread.inside = visit->outer != NULL ? visit->outer->loop : NULL;
     gyre__thread.current = visit->current;
     (void)gyre_context_enter(visit->context);
     gyre_loop_release(current);

@@ -132,14 +132,19 @@ static inline bool gyre__loop_is_mine(const struct gyre_loop *loop)
     return atomic_load_explicit(&loop->owner, memory_order_relaxed) == gyre__thread.serial;
 }
 
+/* Whether the caller is in a call of the loop's run, and in no other loop's within that: then it is
+ * the owner, and the loop is open and no parent's. One comparison for what is nearly always so. */
+static inline bool gyre__loop_is_inside(const struct gyre_loop *loop)
+{
+    return gyre__thread.inside == loop;
+}
+
 /* 0 if the caller may act as the owner of `loop`; -ECHILD if it is a parent process's; else -EPERM,
  * and a log line that names `function` and both threads. */
 int gyre__loop_check_other(const struct gyre_loop *loop, const char *function);
 static inline int gyre__loop_check_owner(const struct gyre_loop *loop, const char *function)
 {
-    if (gyre__loop_is_mine(loop) && !gyre__loop_is_inherited(loop))
-        return 0;
-    return gyre__loop_check_other(loop, function);
+    return gyre__loop_is_inside(loop) ? 0 : gyre__loop_check_other(loop, function);
 }
 
 /* Tells clang's analysis that the caller acts as the owner: the first line of every callback. */

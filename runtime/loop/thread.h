@@ -15,7 +15,7 @@
 
 /* A run, or a turn, that is under way on the thread, and what it puts back at its end. */
 struct gyre__visit {
-    struct gyre_loop *loop;
+    struct gyre_loop *loop; /* NULL: a parent's, see fork.h */
     struct gyre__visit *outer; /* in one of whose calls this one is nested */
     struct gyre_loop *current;
     struct gyre_context *context;
@@ -31,6 +31,7 @@ enum gyre__thread_watch {
 
 struct gyre__thread {
     uint64_t serial;
+    struct gyre_loop *inside; /* the innermost visit's loop: open, its own, and no parent's */
     struct gyre__visit *visit; /* the innermost; NULL: none */
     struct gyre_loop *current; /* holds a reference */
     struct gyre_context *context; /* that it is in; NULL: none. Whoever entered it holds it */

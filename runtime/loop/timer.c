@@ -401,10 +401,9 @@ int gyre_timer_start(struct gyre_timer *timer, uint64_t deadline_ns)
 {
     struct gyre_loop *loop = timer->loop;
     /* An idle timeout that is put off, by far the most frequent start there is: the rest of this is
-     * what start_anywhere would do. */
-    if (timer->state == GYRE__TIMER_FAR && deadline_ns >= timer->deadline_ns &&
-        deadline_ns != GYRE_NEVER && timer->context == gyre__thread.context &&
-        gyre__loop_is_mine(loop) && !gyre__loop_is_inherited(loop) && !loop->closed) {
+     * what start_anywhere would do. GYRE_NEVER is less than any, plus one. */
+    if (timer->state == GYRE__TIMER_FAR && deadline_ns + 1 > timer->deadline_ns &&
+        gyre__loop_is_inside(loop) && timer->context == gyre__thread.context) {
         timer->deadline_ns = deadline_ns;
         timer->order = ++loop->timers.order;
         return 0;

@@ -14,102 +14,31 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gyre/gyre.h>
 
+#include "family.h"
 #include "harness/plain.h"
 
 static uint64_t handle; /* of calls that no case cancels */
 
-static struct gyre_loop *make_loop(void)
-{
-    struct gyre_loop *loop = NULL;
-    struct gyre_loop_options options;
-    gyre_loop_options_init(&options);
-    options.backend = getenv("GYRE_TEST_BACKEND");
-    options.waker = getenv("GYRE_TEST_WAKER");
-    options.make_current = GYRE_CURRENT_NO;
-    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
-    return loop;
-}
-
-static int count(struct gyre_loop *loop, int status, void *arg)
-{
-    unsigned *calls = arg;
-    (void)loop;
-    (void)status;
-    ++*calls;
-    return 0;
-}
-
-static int count_ready(struct gyre_loop *loop, int fd, uint32_t events, void *arg)
-{
-    (void)fd;
-    (void)events;
-    (void)gyre_loop_stop(loop);
-    return count(loop, 0, arg);
-}
-
-static int stop(struct gyre_loop *loop, int status, void *arg)
-{
-    (void)status;
-    (void)arg;
-    return gyre_loop_stop(loop);
-}
-
-/* Waits for a child, which must have passed its own checks. */
-static void join_child(pid_t child)
-{
-    int status = -1;
-    CHECK(child > 0);
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK(WIFEXITED(status));
-    CHECK_EQ(WEXITSTATUS(status), 0);
-}
-
 /* ---- T112 ------------------------------------------------------------------------------------ */
-
-static void check_refusals(struct gyre_loop *loop, int fd)
-{
-    struct gyre_task task;
-    struct gyre_timer timer;
-    uint64_t wait_ns;
-    unsigned calls = 0;
-    gyre_task_init(&task, count, &calls);
-    gyre_timer_init(&timer, loop, count, &calls);
-    CHECK_EQ(gyre_loop_post(loop, &task), -ECHILD);
-    CHECK_EQ(gyre_loop_add_callback(loop, count, &calls), -ECHILD);
-    CHECK_EQ(gyre_loop_spawn_callback(loop, count, &calls), -ECHILD);
-    CHECK_EQ(gyre_loop_post_call_at(loop, 0, count, &calls), -ECHILD);
-    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &calls), -ECHILD);
-    CHECK_EQ(gyre_timer_start(&timer, 0), -ECHILD);
-    CHECK_EQ(gyre_loop_add_handler(loop, fd, GYRE_READ, count_ready, &calls), -ECHILD);
-    CHECK_EQ(gyre_loop_update_handler(loop, fd, GYRE_WRITE), -ECHILD);
-    CHECK_EQ(gyre_loop_remove_handler(loop, fd), -ECHILD);
-    CHECK_EQ(gyre_loop_run(loop), -ECHILD);
-    CHECK_EQ(gyre_loop_run_once(loop), -ECHILD);
-    CHECK_EQ(gyre_loop_prepare(loop, &wait_ns), -ECHILD);
-    CHECK_EQ(gyre_loop_stop(loop), -ECHILD);
-    gyre_loop_wake(loop);
-    CHECK_EQ(calls, 0);
-}
 
 static void T112_calls_and_posts_in_a_child_are_refused(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     unsigned calls = 0;
     int fds[2];
     CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-    CHECK_EQ(gyre_loop_add_handler(loop, fds[0], GYRE_READ, count_ready, &calls), 0);
-    CHECK_EQ(gyre_loop_add_callback(loop, count, &calls), 0);
+    CHECK_EQ(gyre_loop_add_handler(loop, fds[0], GYRE_READ, family_count_ready, &calls), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, family_count, &calls), 0);
     pid_t child = fork();
     if (child == 0) {
-        check_refusals(loop, fds[0]);
+        family_check_refusals(loop, fds[0]);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     CHECK_EQ(write(fds[1], "x", 1), 1);
     CHECK_EQ(gyre_loop_run(loop), 0); /* the parent's is as it was */
     CHECK_EQ(calls, 2);
@@ -120,13 +49,13 @@ static void T112_calls_and_posts_in_a_child_are_refused(void)
 
 static void T112_close_in_a_child_leaves_the_parents_loop_alone(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     unsigned calls = 0;
     int fds[2];
     CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-    CHECK_EQ(gyre_loop_add_handler(loop, fds[0], GYRE_READ, count_ready, &calls), 0);
-    CHECK_EQ(gyre_loop_add_callback(loop, count, &calls), 0);
-    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &calls), 0);
+    CHECK_EQ(gyre_loop_add_handler(loop, fds[0], GYRE_READ, family_count_ready, &calls), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, family_count, &calls), 0);
+    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, family_count, &calls), 0);
     pid_t child = fork();
     if (child == 0) {
         CHECK_EQ(gyre_loop_close(loop, GYRE_CLOSE_ALL_FDS), 0);
@@ -136,7 +65,7 @@ static void T112_close_in_a_child_leaves_the_parents_loop_alone(void)
         gyre_loop_release(loop);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     CHECK_EQ(write(fds[1], "x", 1), 1);
     CHECK_EQ(gyre_loop_run(loop), 0);
     CHECK_EQ(calls, 3);
@@ -148,12 +77,12 @@ static void T112_close_in_a_child_leaves_the_parents_loop_alone(void)
 /* Under the address sanitizer: the loop is not looked at. */
 static void T112_timers_may_be_stopped_when_a_parents_loop_is_gone(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     struct gyre_timer timer;
     struct gyre_periodic periodic;
     unsigned calls = 0;
-    gyre_timer_init(&timer, loop, count, &calls);
-    CHECK_EQ(gyre_periodic_init(&periodic, loop, 1, count, &calls), 0);
+    gyre_timer_init(&timer, loop, family_count, &calls);
+    CHECK_EQ(gyre_periodic_init(&periodic, loop, 1, family_count, &calls), 0);
     CHECK_EQ(gyre_timer_start(&timer, 1), 0);
     CHECK_EQ(gyre_periodic_start(&periodic), 0);
     pid_t child = fork();
@@ -165,7 +94,7 @@ static void T112_timers_may_be_stopped_when_a_parents_loop_is_gone(void)
         CHECK_EQ(gyre_periodic_stop(&periodic), -ECHILD);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     CHECK_EQ(gyre_timer_stop(&timer), 0);
     CHECK_EQ(gyre_periodic_stop(&periodic), 0);
     CHECK_EQ(calls, 0);
@@ -175,12 +104,12 @@ static void T112_timers_may_be_stopped_when_a_parents_loop_is_gone(void)
 static int count_signal(struct gyre_loop *loop, int signo, void *arg)
 {
     (void)signo;
-    return count(loop, 0, arg);
+    return family_count(loop, 0, arg);
 }
 
 static void T112_signal_in_a_child_does_not_wake_the_parents_loop(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     struct gyre_loop_stats stats;
     unsigned calls = 0;
     uint64_t wait_ns = 0;
@@ -195,7 +124,7 @@ static void T112_signal_in_a_child_does_not_wake_the_parents_loop(void)
         CHECK_EQ(stats.wakes_written, 0);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     if (gyre_loop_fd(loop, &fd) == 0) /* not every backend has one */
         CHECK_EQ(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0), 0);
     CHECK_EQ(gyre_loop_run_once(loop), 0);
@@ -212,17 +141,18 @@ static void T112_signal_in_a_child_does_not_wake_the_parents_loop(void)
 static void count_close(struct gyre_loop *loop, int fd, void *arg)
 {
     (void)fd;
-    (void)count(loop, 0, arg);
+    (void)family_count(loop, 0, arg);
 }
 
 static void T112_owners_of_descriptors_are_not_called_in_a_child(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     unsigned closes = 0;
     int fds[2];
     CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-    CHECK_EQ(
-        gyre_loop_add_owned_handler(loop, fds[0], GYRE_READ, count_ready, &closes, count_close), 0);
+    CHECK_EQ(gyre_loop_add_owned_handler(loop, fds[0], GYRE_READ, family_count_ready, &closes,
+                                         count_close),
+             0);
     pid_t child = fork();
     if (child == 0) {
         CHECK_EQ(gyre_loop_close(loop, GYRE_CLOSE_ALL_FDS), 0);
@@ -231,7 +161,7 @@ static void T112_owners_of_descriptors_are_not_called_in_a_child(void)
         gyre_loop_release(loop);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     CHECK_EQ(gyre_loop_close(loop, GYRE_CLOSE_ALL_FDS), 0);
     CHECK_EQ(closes, 1);
     gyre_loop_destroy(loop);
@@ -239,128 +169,9 @@ static void T112_owners_of_descriptors_are_not_called_in_a_child(void)
     close(fds[1]);
 }
 
-struct parted {
-    pid_t child;
-    unsigned after; /* calls behind the fork */
-};
-
-static int fork_inside(struct gyre_loop *loop, int status, void *arg)
-{
-    struct parted *parted = arg;
-    (void)loop;
-    (void)status;
-    parted->child = fork();
-    return 0;
-}
-
-static void T112_run_that_was_forked_inside_returns_in_the_child(void)
-{
-    struct gyre_loop *loop = make_loop();
-    struct parted parted = {.child = -1};
-    CHECK_EQ(gyre_loop_add_callback(loop, fork_inside, &parted), 0);
-    CHECK_EQ(gyre_loop_add_callback(loop, count, &parted.after), 0);
-    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &parted.after), 0);
-    CHECK_EQ(gyre_loop_add_callback(loop, stop, NULL), 0);
-    int result = gyre_loop_run(loop);
-    if (parted.child == 0) {
-        CHECK_EQ(result, -ECHILD);
-        CHECK_EQ(parted.after, 0);
-        CHECK(gyre_loop_current_or_null() == NULL);
-        gyre_loop_destroy(loop);
-        plain_exit_child();
-    }
-    CHECK_EQ(result, 0);
-    CHECK_EQ(parted.after, 2);
-    join_child(parted.child);
-    gyre_loop_destroy(loop);
-}
-
-static int fork_and_unwind(struct gyre_loop *loop, int status, void *arg)
-{
-    (void)fork_inside(loop, status, arg);
-    return GYRE_UNWIND;
-}
-
-static void T112_unwinding_ends_the_parents_run_alone(void)
-{
-    struct gyre_loop *loop = make_loop();
-    struct parted parted = {.child = -1};
-    CHECK_EQ(gyre_loop_add_callback(loop, fork_and_unwind, &parted), 0);
-    int result = gyre_loop_run(loop);
-    if (parted.child == 0) {
-        CHECK_EQ(result, -ECHILD);
-        gyre_loop_destroy(loop);
-        plain_exit_child();
-    }
-    CHECK_EQ(result, GYRE_UNWIND);
-    join_child(parted.child);
-    gyre_loop_destroy(loop);
-}
-
-static int run_other(struct gyre_loop *loop, int status, void *arg)
-{
-    (void)loop;
-    (void)status;
-    return gyre_loop_run(arg) == -ECHILD ? 0 : -EIO;
-}
-
-static void T112_all_runs_that_are_nested_return_in_the_child(void)
-{
-    struct gyre_loop *outer = make_loop();
-    struct gyre_loop *inner = make_loop();
-    struct parted parted = {.child = -1};
-    CHECK_EQ(gyre_loop_add_callback(inner, fork_inside, &parted), 0);
-    CHECK_EQ(gyre_loop_add_callback(inner, count, &parted.after), 0);
-    CHECK_EQ(gyre_loop_add_callback(inner, stop, NULL), 0);
-    CHECK_EQ(gyre_loop_add_callback(outer, run_other, inner), 0);
-    CHECK_EQ(gyre_loop_add_callback(outer, count, &parted.after), 0);
-    CHECK_EQ(gyre_loop_add_callback(outer, stop, NULL), 0);
-    int result = gyre_loop_run(outer);
-    if (parted.child == 0) {
-        CHECK_EQ(result, -ECHILD);
-        CHECK_EQ(parted.after, 0);
-        plain_exit_child();
-    }
-    CHECK_EQ(result, 0);
-    CHECK_EQ(parted.after, 2);
-    join_child(parted.child);
-    gyre_loop_destroy(outer);
-    gyre_loop_destroy(inner);
-}
-
-static int fork_in_an_inner_run(struct gyre_loop *loop, int status, void *arg)
-{
-    (void)status;
-    CHECK_EQ(gyre_loop_add_callback(loop, fork_inside, arg), 0);
-    CHECK_EQ(gyre_loop_add_callback(loop, stop, NULL), 0);
-    CHECK_EQ(gyre_loop_stop(loop), 0);
-    CHECK_EQ(gyre_loop_run(loop), 0); /* that stop's */
-    int result = gyre_loop_run(loop);
-    CHECK_EQ(result, ((struct parted *)arg)->child == 0 ? -ECHILD : 0);
-    return 0;
-}
-
-static void T112_outer_run_of_the_same_loop_returns_in_the_child_too(void)
-{
-    struct gyre_loop *loop = make_loop();
-    struct parted parted = {.child = -1};
-    CHECK_EQ(gyre_loop_add_callback(loop, fork_in_an_inner_run, &parted), 0);
-    CHECK_EQ(gyre_loop_call_at(loop, 0, &handle, count, &parted.after), 0); /* due in both runs */
-    int result = gyre_loop_run(loop);
-    if (parted.child == 0) {
-        CHECK_EQ(result, -ECHILD);
-        CHECK_EQ(parted.after, 0);
-        plain_exit_child();
-    }
-    CHECK_EQ(result, 0);
-    CHECK_EQ(parted.after, 1);
-    join_child(parted.child);
-    gyre_loop_destroy(loop);
-}
-
 static void T112_child_may_make_and_run_loops_of_its_own(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     gyre_loop_make_current(loop);
     pid_t child = fork();
     if (child == 0) {
@@ -368,15 +179,15 @@ static void T112_child_may_make_and_run_loops_of_its_own(void)
         struct gyre_loop *own;
         CHECK_EQ(gyre_loop_create(NULL, &own), 0);
         CHECK(gyre_loop_current_or_null() == own); /* the parent's counts as none */
-        CHECK_EQ(gyre_loop_add_callback(own, count, &calls), 0);
-        CHECK_EQ(gyre_loop_add_callback(own, stop, NULL), 0);
+        CHECK_EQ(gyre_loop_add_callback(own, family_count, &calls), 0);
+        CHECK_EQ(gyre_loop_add_callback(own, family_stop, NULL), 0);
         CHECK_EQ(gyre_loop_run(own), 0);
         CHECK_EQ(calls, 1);
         gyre_loop_destroy(own);
         gyre_loop_destroy(loop);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     gyre_loop_make_current(NULL);
     gyre_loop_destroy(loop);
 }
@@ -389,7 +200,7 @@ static void *run_loop(void *arg)
 
 static void T112_loop_that_another_thread_runs_can_be_closed_in_the_child(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     struct gyre_loop_stats stats = {0};
     pthread_t runner;
     CHECK_EQ(pthread_create(&runner, NULL, run_loop, loop), 0);
@@ -399,12 +210,12 @@ static void T112_loop_that_another_thread_runs_can_be_closed_in_the_child(void)
     }
     pid_t child = fork();
     if (child == 0) {
-        CHECK_EQ(gyre_loop_add_callback(loop, stop, NULL), -ECHILD);
+        CHECK_EQ(gyre_loop_add_callback(loop, family_stop, NULL), -ECHILD);
         CHECK_EQ(gyre_loop_close(loop, 0), 0);
         gyre_loop_destroy(loop);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     gyre_loop_stats(loop, &stats);
     CHECK_EQ(stats.wakes_written, 0); /* the child has not rung the bell */
     CHECK_EQ(gyre_loop_stop(loop), 0);
@@ -436,7 +247,7 @@ static void check_runtime_in_child(struct gyre_runtime *runtime)
     unsigned calls = 0;
     CHECK_EQ(gyre_runtime_start(runtime), -ECHILD);
     CHECK_EQ(gyre_runtime_join(runtime), -ECHILD);
-    CHECK_EQ(gyre_runtime_broadcast(runtime, count, &calls, count, &calls), -ECHILD);
+    CHECK_EQ(gyre_runtime_broadcast(runtime, family_count, &calls, family_count, &calls), -ECHILD);
     CHECK_EQ(gyre_listener_open(runtime, "127.0.0.1:0", NULL, &listener, NULL, NULL), -EINVAL);
     gyre_runtime_stop(runtime);
     gyre_runtime_destroy(runtime);
@@ -455,10 +266,10 @@ static void T112_runtime_in_a_child_is_refused_and_can_be_destroyed(void)
             check_runtime_in_child(runtime);
             plain_exit_child();
         }
-        join_child(child);
+        family_join(child);
     }
     /* The parent's is as it was. */
-    CHECK_EQ(gyre_loop_add_callback(gyre_runtime_loop(runtime, 1), count, &calls), 0);
+    CHECK_EQ(gyre_loop_add_callback(gyre_runtime_loop(runtime, 1), family_count, &calls), 0);
     gyre_runtime_stop(runtime);
     CHECK_EQ(gyre_runtime_join(runtime), 0);
     CHECK_EQ(calls, 1);
@@ -470,10 +281,10 @@ static void T112_runtimes_thread_that_has_forked_ends_in_the_child(void)
     struct gyre_runtime *runtime = make_runtime();
     struct parted parted = {.child = -1};
     CHECK_EQ(gyre_runtime_start(runtime), 0);
-    CHECK_EQ(gyre_loop_add_callback(gyre_runtime_loop(runtime, 0), fork_inside, &parted), 0);
+    CHECK_EQ(gyre_loop_add_callback(gyre_runtime_loop(runtime, 0), family_fork, &parted), 0);
     gyre_runtime_stop(runtime);
     CHECK_EQ(gyre_runtime_join(runtime), 0);
-    join_child(parted.child);
+    family_join(parted.child);
     gyre_runtime_destroy(runtime);
 }
 
@@ -508,7 +319,7 @@ static int connect_to(const char *path)
 
 static void T112_close_of_a_listener_and_a_stream_in_a_child_leaves_the_parents(void)
 {
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     struct gyre_listener *listener = NULL;
     struct served served = {0};
     char directory[] = "/tmp/gyre-fork-XXXXXX";
@@ -531,7 +342,7 @@ static void T112_close_of_a_listener_and_a_stream_in_a_child_leaves_the_parents(
         gyre_loop_destroy(loop);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     CHECK_EQ(access(path, F_OK), 0);
     CHECK_EQ(recv(first, &byte, 1, MSG_DONTWAIT), -1); /* neither an end nor a reset */
     CHECK_EQ(errno, EAGAIN);
@@ -556,7 +367,7 @@ static void T111_descriptors_of_a_loop_are_close_on_exec(void)
     bool before[256];
     for (int fd = 0; fd < 256; fd++)
         before[fd] = fcntl(fd, F_GETFD) >= 0;
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     unsigned made = 0;
     for (int fd = 0; fd < 256; fd++) {
         int flags = fcntl(fd, F_GETFD);
@@ -576,10 +387,6 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T112_signal_in_a_child_does_not_wake_the_parents_loop),
     PLAIN_CASE(T112_owners_of_descriptors_are_not_called_in_a_child),
     PLAIN_CASE(T112_timers_may_be_stopped_when_a_parents_loop_is_gone),
-    PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
-    PLAIN_CASE(T112_unwinding_ends_the_parents_run_alone),
-    PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
-    PLAIN_CASE(T112_outer_run_of_the_same_loop_returns_in_the_child_too),
     PLAIN_CASE(T112_child_may_make_and_run_loops_of_its_own),
     PLAIN_CASE(T112_loop_that_another_thread_runs_can_be_closed_in_the_child),
     PLAIN_CASE(T112_runtime_in_a_child_is_refused_and_can_be_destroyed),

@@ -16,19 +16,8 @@
 
 #include <gyre/gyre.h>
 
+#include "family.h"
 #include "harness/plain.h"
-
-static struct gyre_loop *make_loop(void)
-{
-    struct gyre_loop *loop = NULL;
-    struct gyre_loop_options options;
-    gyre_loop_options_init(&options);
-    options.backend = plain_backend();
-    options.waker = plain_waker();
-    options.make_current = GYRE_CURRENT_NO;
-    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
-    return loop;
-}
 
 static int count_work(void *arg)
 {
@@ -51,17 +40,7 @@ static unsigned count_descriptors(void)
     return open;
 }
 
-/* Waits for a child, which must have passed its own checks. */
-static void join_child(pid_t child)
-{
-    int status = -1;
-    CHECK(child > 0);
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK(WIFEXITED(status));
-    CHECK_EQ(WEXITSTATUS(status), 0);
-}
-
-/* Likewise one that may hang, which is ended then. */
+/* As family_join, of one that may hang: it is ended then. */
 static void join_child_in_time(pid_t child)
 {
     for (unsigned i = 0; i < 10000; i++) {
@@ -72,7 +51,7 @@ static void join_child_in_time(pid_t child)
     }
     if (CHECK(child > 0))
         (void)kill(child, SIGKILL); /* without effect on one that has ended */
-    join_child(child);
+    family_join(child);
 }
 
 /* The waker is closed with the last reference, so it shows when that goes. */
@@ -104,7 +83,7 @@ static int take_work(struct gyre_work *work, void *arg)
 static void T112_work_that_came_home_is_let_go_of_once_in_a_child(void)
 {
     unsigned before = count_descriptors();
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     struct desk desk = {.at_once = true};
     struct gyre_executor *executor = NULL;
     unsigned calls = 0;
@@ -116,7 +95,7 @@ static void T112_work_that_came_home_is_let_go_of_once_in_a_child(void)
         check_that_it_goes_with_the_callers(loop, before);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     CHECK_EQ(gyre_loop_run(loop), 0);
     gyre_loop_destroy(loop);
     gyre_executor_destroy(executor);
@@ -126,7 +105,7 @@ static void T112_work_that_came_home_is_let_go_of_once_in_a_child(void)
 static void end_in_both(bool closes_first, void (*end)(struct gyre_work *work))
 {
     unsigned before = count_descriptors();
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     struct desk desk = {.work = NULL};
     struct gyre_executor *executor = NULL;
     unsigned calls = 0;
@@ -142,7 +121,7 @@ static void end_in_both(bool closes_first, void (*end)(struct gyre_work *work))
         CHECK_EQ(calls, 0); /* it is the parent's to run */
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     gyre_work_run(desk.work);
     CHECK_EQ(gyre_loop_run(loop), 0);
     CHECK_EQ(calls, 1);
@@ -169,7 +148,7 @@ static void T112_a_parents_executor_refuses_in_a_child(void)
     CHECK_EQ(gyre_executor_create(NULL, &executor), 0);
     pid_t child = fork();
     if (child == 0) {
-        struct gyre_loop *own = make_loop();
+        struct gyre_loop *own = family_loop();
         CHECK_EQ(gyre_loop_run_in_executor(own, executor, count_work, stop_at_end, &calls),
                  -ECHILD);
         CHECK_EQ(gyre_loop_set_executor(own, executor), 0);
@@ -182,11 +161,11 @@ static void T112_a_parents_executor_refuses_in_a_child(void)
         gyre_executor_destroy(executor);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     gyre_executor_destroy(executor);
 }
 
-struct parted {
+struct split {
     _Atomic pid_t child;
     _Atomic bool queued; /* there is more work behind */
     _Atomic unsigned *runs; /* of that, in both processes */
@@ -194,7 +173,7 @@ struct parted {
 
 static int fork_in_work(void *arg)
 {
-    struct parted *parted = arg;
+    struct split *parted = arg;
     while (!atomic_load_explicit(&parted->queued, memory_order_acquire))
         ; /* the case's thread sets it a few instructions later */
     pid_t child = fork();
@@ -213,17 +192,17 @@ static int do_nothing(struct gyre_loop *loop, int status, void *arg)
 
 static int count_shared(void *arg)
 {
-    struct parted *parted = arg;
+    struct split *parted = arg;
     atomic_fetch_add_explicit(parted->runs, 1, memory_order_relaxed);
     return 0;
 }
 
 static void T112_worker_that_has_forked_ends_in_the_child(void)
 {
-    struct parted parted = {.child = -1};
+    struct split parted = {.child = -1};
     struct gyre_executor_options options;
     struct gyre_executor *executor = NULL;
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     void *shared =
         mmap(NULL, sizeof(*parted.runs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!CHECK(shared != MAP_FAILED))
@@ -257,7 +236,7 @@ static void part_with_waiter(void (*early)(struct gyre_future *future),
                              void (*last)(struct gyre_future *future))
 {
     unsigned before = count_descriptors();
-    struct gyre_loop *loop = make_loop();
+    struct gyre_loop *loop = family_loop();
     struct gyre_future *future = NULL;
     CHECK_EQ(gyre_future_create(&future), 0);
     CHECK_EQ(gyre_future_add_done(future, loop, stop_at_end, NULL), 0);
@@ -273,7 +252,7 @@ static void part_with_waiter(void (*early)(struct gyre_future *future),
         CHECK_EQ(count_descriptors(), before);
         plain_exit_child();
     }
-    join_child(child);
+    family_join(child);
     if (!gyre_future_is_done(future))
         resolve(future);
     CHECK_EQ(gyre_loop_run(loop), 0);
