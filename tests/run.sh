@@ -5,7 +5,7 @@
 #
 #   --quick       the release build with gcc, and its tests, alone, without the slow ones (clang-tidy among them)
 #   --no-install  installs nothing; what is missing shows as a failure
-#   --jobs N      compilers and tests side by side (default: one a CPU)
+#   --jobs N      compilers side by side (default: one a CPU); one test more, for some do little but wait
 #   PRESET        only these of: release clang asan tsan debug models
 #
 # For Debian 12, as root or with sudo. No service is started by an install. Everything is written below build/: logs are
@@ -191,7 +191,7 @@ run_preset() {
     started=$SECONDS
     rm -rf "$build/tap" "$build/Testing/Temporary/LastTestsFailed.log"
     if [ $quick = yes ]; then options="-LE slow"; fi
-    ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error $options </dev/null 2>&1 |
+    ctest --test-dir "$build" --parallel $((jobs + 1)) --output-on-failure --no-tests=error $options </dev/null 2>&1 |
         tee "build/logs/$preset.test.log" | grep -vE '^ +Start +[0-9]+:|^Internal ctest|^$'
     local status=${PIPESTATUS[0]}
     count "$preset" "$build/tap"
