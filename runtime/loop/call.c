@@ -148,6 +148,8 @@ void gyre__calls_deinit(struct gyre__calls *calls)
 static int arm(struct gyre_loop *loop, uint64_t deadline_ns, uint64_t *ret_handle, gyre_fn *fn,
                void *arg)
 {
+    if (fn == NULL)
+        return -EINVAL;
     if (loop->closed)
         return -ESHUTDOWN;
     uint64_t handle;

@@ -240,6 +240,8 @@ static int arm_posted_call(struct gyre_loop *loop, int status, void *arg)
 
 int gyre_loop_post_call_at(struct gyre_loop *loop, uint64_t deadline_ns, gyre_fn *fn, void *arg)
 {
+    if (fn == NULL)
+        return -EINVAL;
     struct posted_call *call = gyre__port_allocate(sizeof(*call));
     if (call == NULL)
         return -ENOMEM;

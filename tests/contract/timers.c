@@ -53,6 +53,20 @@ GYRE_TEST(timers, T80_sums_saturate_and_never_does_not_fire)
     scene_close(&scene);
 }
 
+GYRE_TEST(timers, T80_calls_need_a_function)
+{
+    struct scene scene;
+    uint64_t handle = 5;
+    scene_open(&scene);
+    cr_assert_eq(gyre_loop_call_at(scene.loop, 0, &handle, NULL, NULL), -EINVAL);
+    cr_assert_eq(gyre_loop_call_later(scene.loop, 0, &handle, NULL, NULL), -EINVAL);
+    cr_assert_eq(gyre_loop_post_call_at(scene.loop, 0, NULL, NULL), -EINVAL);
+    cr_assert_eq(gyre_loop_add_callback(scene.loop, NULL, NULL), -EINVAL);
+    cr_assert_eq(gyre_loop_spawn_callback(scene.loop, NULL, NULL), -EINVAL);
+    cr_assert_eq(handle, 5);
+    scene_close(&scene);
+}
+
 GYRE_TEST(timers, T80_last_moment_before_never_fires)
 {
     struct scene scene;

@@ -84,8 +84,8 @@ GYRE_API bool gyre_timer_is_armed(const struct gyre_timer *timer) GYRE_ON_LOOP;
  *
  * Threads:  the loop's.
  * Order:    as for gyre_timer_start.
- * Errors:   -EPERM: not the owner; -ESHUTDOWN: the loop has closed; -ENOMEM; -EAGAIN: 16,777,216
- *           calls are pending.
+ * Errors:   -EPERM: not the owner; -ESHUTDOWN: the loop has closed; -EINVAL: fn is NULL; -ENOMEM;
+ *           -EAGAIN: 16,777,216 calls are pending.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_call_at(struct gyre_loop *loop, uint64_t deadline_ns,
                                                uint64_t *ret_handle, gyre_fn *fn, void *arg)
@@ -115,7 +115,7 @@ GYRE_API int gyre_loop_cancel_call(struct gyre_loop *loop, uint64_t handle) GYRE
  * the loop find no memory to arm it, fn gets -ECANCELED, and the error hook the reason.
  *
  * Threads:  any; not signal handlers.
- * Errors:   -ESHUTDOWN, -EAGAIN, -ENOMEM: as for gyre_loop_add_callback.
+ * Errors:   as for gyre_loop_add_callback.
  */
 GYRE_API GYRE_MUST_CHECK int gyre_loop_post_call_at(struct gyre_loop *loop, uint64_t deadline_ns,
                                                     gyre_fn *fn, void *arg) GYRE_ANY_THREAD;
