@@ -159,7 +159,11 @@ int gyre__port_at_fork(void (*fn)(void))
 
 void gyre__posix_thread_join(uint64_t thread)
 {
-    (void)pthread_join((pthread_t)thread, NULL); /* fails for a caller's mistake only */
+    /* Either fails for a caller's mistake only. */
+    if (pthread_equal((pthread_t)thread, pthread_self()))
+        (void)pthread_detach((pthread_t)thread);
+    else
+        (void)pthread_join((pthread_t)thread, NULL);
 }
 
 /* ---- SIGPIPE --------------------------------------------------------------------------------- */

@@ -46,7 +46,7 @@ struct gyre__port {
     /*
      * Makes a thread with all signals blocked and the process's original CPUs, or pinned to one.
      * *ret_thread is to be joined; a NULL ret_thread detaches it. -EINVAL: no such CPU; -EAGAIN;
-     * -EPERM.
+     * -EPERM. A thread that joins itself goes on, detached.
      */
     int (*thread_create)(const struct gyre__thread_options *options, uint64_t *ret_thread,
                          gyre__thread_fn *fn, void *arg);

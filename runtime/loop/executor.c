@@ -4,7 +4,9 @@
  *
  * References  The creator's, and one for each loop that has it set. Destroy ends it, whoever else
  *             holds it: the threads are joined then, and only the memory waits for the last
- *             reference, so that a submit that comes later is refused and not a crash.
+ *             reference, so that a submit that comes later is refused and not a crash. A worker
+ *             that ends its own executor, as the last to hold a loop may, is not joined: it takes a
+ *             reference until it is out of here.
  * Threads     start when it is made. Started with the first work that finds none idle was rejected:
  *             a submit would fail for threads, and at the busiest moment.
  */
@@ -76,8 +78,11 @@ static void work(void *arg)
 {
     struct gyre_executor *executor = arg;
     struct gyre_work *next;
+    gyre__thread.executor = executor;
     while (!is_inherited(executor) && (next = gyre__work_queue_take(&executor->queue)) != NULL)
         gyre_work_run(next);
+    if (gyre__thread.executor == NULL)
+        gyre__executor_release(executor); /* it was taken in shut */
 }
 
 static int start_threads(struct gyre_executor *executor, const char *name)
@@ -97,6 +102,10 @@ static void shut(struct gyre_executor *executor)
 {
     if (executor->submit != NULL || is_inherited(executor))
         return; /* in a child there is nobody to join */
+    if (gyre__thread.executor == executor) {
+        (void)gyre__executor_acquire(executor);
+        gyre__thread.executor = NULL;
+    }
     for (uint32_t left = gyre__work_queue_close(&executor->queue); left > 0; left--)
         gyre_work_cancel(gyre__work_queue_pop(&executor->queue));
     while (executor->threads_count > 0)

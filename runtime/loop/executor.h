@@ -43,7 +43,7 @@ bool gyre__executor_is_foreign(const struct gyre_executor *executor);
 struct gyre_executor *gyre__executor_acquire(struct gyre_executor *executor);
 void gyre__executor_release(struct gyre_executor *executor);
 
-/* What gyre_executor_destroy does, for a closing loop, which is no worker's. */
+/* What gyre_executor_destroy does, for a closing loop. */
 void gyre__executor_end(struct gyre_executor *executor);
 
 /* A piece of work came home, and its function is to be called: the status for it, when that of the

@@ -38,6 +38,7 @@ struct gyre__thread {
     struct gyre__lane_table lanes; /* to the loops that it posts to */
     bool ends_noticed; /* its end has been hooked */
     bool watchdog; /* it is the watchdog */
+    struct gyre_executor *executor; /* whose worker it is, until it has ended that itself */
     enum gyre__thread_watch watch;
     uint64_t number; /* the system's, unless `watch` is NOT */
 };

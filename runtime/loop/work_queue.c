@@ -95,8 +95,8 @@ static uint64_t call_sleeper(uint64_t word)
 
 static void give_wakes(struct gyre__work_queue *queue, uint32_t count)
 {
-    /* relaxed: it counts; what there is to do stands in the word */
-    atomic_fetch_add_explicit(&queue->wakes, count, memory_order_relaxed);
+    /* release: pairs with the acquire of await_wake, which is to see the word of before */
+    atomic_fetch_add_explicit(&queue->wakes, count, memory_order_release);
     if (count == 1)
         queue->port->unpark_one(&queue->wakes);
     else
@@ -105,15 +105,16 @@ static void give_wakes(struct gyre__work_queue *queue, uint32_t count)
 
 static void await_wake(struct gyre__work_queue *queue)
 {
+    /* relaxed: the exchange is what takes; it acquires, see give_wakes */
     uint32_t given = atomic_load_explicit(&queue->wakes, memory_order_relaxed);
     for (;;) {
         if (given == 0) {
             queue->port->park(&queue->wakes, 0);
             given = atomic_load_explicit(&queue->wakes, memory_order_relaxed);
         } else if (atomic_compare_exchange_weak_explicit(&queue->wakes, &given, given - 1,
-                                                         memory_order_relaxed,
+                                                         memory_order_acquire,
                                                          memory_order_relaxed)) {
-            return; /* relaxed, all three: as in give_wakes */
+            return;
         }
     }
 }

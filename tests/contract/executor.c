@@ -481,3 +481,62 @@ GYRE_TEST(executor, T66e_destroying_an_executor_cancels_what_is_queued)
     cr_assert_eq(gyre_loop_run_in_executor(loop, NULL, do_job, end_one, &ending), -ESHUTDOWN);
     gyre_loop_destroy(loop);
 }
+
+/* ---- workers that end what they work for ----------------------------------------------------- */
+
+/* Work whose loop is released meanwhile. */
+struct orphan {
+    struct job job; /* first */
+    pthread_t closer; /* that done was called on */
+    _Atomic int status; /* of that call; 1: not yet */
+};
+
+static int end_orphan(struct gyre_loop *loop, int status, void *arg)
+{
+    struct orphan *orphan = arg;
+    (void)loop;
+    orphan->closer = pthread_self();
+    atomic_store_explicit(&orphan->status, status, memory_order_release);
+    return 0;
+}
+
+GYRE_TEST(executor, T66e_worker_that_is_the_last_to_hold_a_loop_closes_it)
+{
+    _Atomic unsigned gate = 0;
+    struct orphan orphan = {.job = {.gate = &gate}, .status = 1};
+    struct gyre_loop *loop = open_loop();
+    cr_assert_eq(gyre_loop_run_in_executor(loop, NULL, do_job, end_orphan, &orphan), 0);
+    await_begun(&orphan.job);
+    gyre_loop_release(loop);
+    cr_assert_eq(orphan.status, 1, "it is not waited for");
+    atomic_store_explicit(&gate, 1, memory_order_release);
+    while (atomic_load_explicit(&orphan.status, memory_order_acquire) == 1)
+        sched_yield();
+    cr_assert_eq(orphan.status, -ECANCELED);
+    cr_assert(pthread_equal(orphan.closer, orphan.job.thread));
+    cr_assert(true, "the harness counts the threads at the end");
+}
+
+static int destroy_executor(void *arg)
+{
+    gyre_executor_destroy(arg);
+    return 0;
+}
+
+static int stop_unless_cancelled(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    return status == 0 ? gyre_loop_stop(loop) : 0;
+}
+
+GYRE_TEST(executor, T104_work_may_destroy_its_executor)
+{
+    struct gyre_executor *executor = make_executor(2, 16);
+    struct gyre_loop *loop = open_loop();
+    cr_assert_eq(gyre_loop_run_in_executor(loop, executor, destroy_executor, stop_unless_cancelled,
+                                           executor),
+                 0);
+    run_to_stop(loop);
+    gyre_loop_destroy(loop);
+    cr_assert(true, "the harness counts the threads at the end");
+}

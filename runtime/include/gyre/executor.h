@@ -11,8 +11,7 @@
  *             runs is waited for, and each done function is called once, with -ECANCELED. So what
  *             `arg` points to is the caller's from the done function on, whatever happens. The
  *             loop's own executor is joined; another one is left alone. Work holds a reference to
- *             its loop: a loop that has any is to be closed, not only released, lest a worker's be
- *             the last one, which would close the loop there and wait for itself.
+ *             its loop: should that be the last, the worker closes the loop when the work is done.
  */
 #ifndef GYRE_EXECUTOR_H
 #define GYRE_EXECUTOR_H
@@ -24,8 +23,8 @@ GYRE_BEGIN_DECLS
 struct gyre_executor;
 struct gyre_work;
 
-/* Runs on a worker thread, all signals blocked. It must not close its loop, nor destroy its
- * executor: both would wait for it. */
+/* Runs on a worker thread, all signals blocked. It must not close its loop: that would wait for
+ * it. */
 typedef int gyre_work_fn(void *arg);
 
 /* Takes a piece of work over, for gyre_work_run or gyre_work_cancel to be called with it once, on
@@ -76,8 +75,8 @@ GYRE_API GYRE_MUST_CHECK int gyre_executor_create_foreign(struct gyre_executor *
  * not run: its done function gets -ECANCELED. What runs is waited for. Loops that have it set are
  * refused from now on. A foreign executor only loses the reference.
  *
- * Threads:  any but its own.
- * Blocks:   until what runs has returned.
+ * Threads:  any.
+ * Blocks:   until what runs has returned, but for the work that calls this.
  */
 GYRE_API void gyre_executor_destroy(struct gyre_executor *executor) GYRE_OFF_LOOP;
 
