@@ -93,31 +93,35 @@ void gyre__loop_judge(struct gyre_loop *loop, const struct gyre_failure *failure
         loop->interrupted = GYRE_UNWIND;
 }
 
-/* Of a message that was called. Its context hears of it, whatever the function has entered. */
-GYRE_ON_LOOP static void judge(struct gyre_loop *loop, const struct gyre__message *message,
-                               enum gyre_failure_kind kind, int result)
+/* Of a message that was called. Its context hears of it, whatever the function has entered.
+ * noinline, and by value: else each message would have to be in memory. */
+GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop,
+                                                         struct gyre__message message,
+                                                         enum gyre_failure_kind kind, int result)
 {
     struct gyre_failure failure = {
-        .kind = kind, .error = result, .fd = -1, .fn = message->fn, .arg = message->arg};
-    (void)gyre_context_enter(message->context);
+        .kind = kind, .error = result, .fd = -1, .fn = message.fn, .arg = message.arg};
+    (void)gyre_context_enter(message.context);
     gyre__loop_judge(loop, &failure);
 }
 
 /* Calls a function in the context of its registration, whose reference it drops. Its result goes
  * nowhere if it was cancelled: it only releases, and has nothing to fail at. */
-GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, const struct gyre__message *message,
+GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, struct gyre__message message,
                                      int status, enum gyre_failure_kind kind, bool cancelled)
 {
-    gyre__context_begin(message->context);
-    int r = loop->meter == NULL ? message->fn(loop, status, message->arg)
-                                : gyre__meter_call(loop, message, status);
+    gyre__context_begin(message.context);
+    int r = loop->meter == NULL ? message.fn(loop, status, message.arg)
+                                : gyre__meter_call(loop, message.fn, status, message.arg);
     if (r != 0 && !cancelled)
         judge(loop, message, kind, r);
     gyre__context_end();
-    gyre__context_drop(message->context);
+    gyre__context_drop(message.context);
 }
 
-GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
+/* What is not a user's: its memory goes back to where it is kept first. noinline: as judge. */
+GYRE_ON_LOOP __attribute__((noinline)) static void run_own_task(struct gyre_loop *loop,
+                                                                struct gyre_task *task, int status)
 {
     struct gyre__message message = {task->fn, task->arg, task->context};
     struct gyre__waiter *waiter = NULL;
@@ -132,9 +136,25 @@ GYRE_ON_LOOP static void run_task(struct gyre_loop *loop, struct gyre_task *task
         waiter = gyre__waiter_leave(loop, task);
     else if (task->kind == GYRE__TASK_WORK)
         status = gyre__work_arrive(loop, task, status);
-    call(loop, &message, status, GYRE_FAILED_CALLBACK, cancelled);
+    call(loop, message, status, GYRE_FAILED_CALLBACK, cancelled);
     if (waiter != NULL)
         gyre__waiter_end(waiter);
+}
+
+GYRE_ON_LOOP static inline void call_posted(struct gyre_loop *loop, struct gyre__message message,
+                                            int status)
+{
+    gyre__loop_return_room(loop, 1);
+    call(loop, message, status, GYRE_FAILED_CALLBACK, status != 0);
+}
+
+GYRE_ON_LOOP static inline void run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
+{
+    if (task->kind != GYRE__TASK_USER) {
+        run_own_task(loop, task, status);
+        return;
+    }
+    call_posted(loop, (struct gyre__message){task->fn, task->arg, task->context}, status);
 }
 
 GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
@@ -144,8 +164,7 @@ GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
         run_task(loop, message.arg, status);
         return;
     }
-    gyre__loop_return_room(loop, 1);
-    call(loop, &message, status, GYRE_FAILED_CALLBACK, status != 0);
+    call_posted(loop, message, status);
 }
 
 void gyre__loop_run_next(struct gyre_loop *loop, int status)
@@ -175,7 +194,7 @@ GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
             gyre__meter_note_timer(loop, loop->timers.due->deadline_ns);
         (void)gyre__timers_take_due(&loop->timers, &timer); /* there is one */
         gyre__counter_add(&loop->counters.timers, 1);
-        call(loop, &timer, 0, GYRE_FAILED_TIMER, false);
+        call(loop, timer, 0, GYRE_FAILED_TIMER, false);
     }
 }
 
@@ -183,7 +202,7 @@ void gyre__loop_cancel_timers(struct gyre_loop *loop)
 {
     struct gyre__message timer;
     while (gyre__timers_take_any(&loop->timers, &timer))
-        call(loop, &timer, -ECANCELED, GYRE_FAILED_TIMER, true);
+        call(loop, timer, -ECANCELED, GYRE_FAILED_TIMER, true);
 }
 
 /* ---- 5 wait ---------------------------------------------------------------------------------- */

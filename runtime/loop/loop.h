@@ -3,7 +3,7 @@
  * loop - the struct, and what the parts of a loop, and the layers above it, may call.
  *
  * Fields carry a key: [I] set once at creation, [o] the owner's only, [a] atomic, any thread. What
- * other threads touch stands on cache lines of its own.
+ * other threads touch stands on cache lines of its own, and so does what they only read.
  */
 #ifndef GYRE_LOOP_LOOP_H
 #define GYRE_LOOP_LOOP_H
@@ -74,12 +74,15 @@ struct gyre_loop {
     const struct gyre__backend *backend; /* [I] */
     const struct gyre__port *port; /* [I] */
     struct gyre_loop_options options; /* [I] */
-    struct gyre__poller *poller; /* [o] NULL once closed */
     struct gyre__meter *meter; /* [I] NULL: nothing is timed */
     const struct gyre__waker_kind *waker_kind; /* [I] */
     struct gyre__waker waker; /* [I] */
     bool waker_edge; /* [I] watched edge-triggered, so never read */
     bool managed; /* [I] a runtime's */
+
+    /* Padded, not aligned: the allocator's memory need not be. */
+    unsigned char pad_0[GYRE__LINE];
+    struct gyre__poller *poller; /* [o] NULL once closed */
     bool closed; /* [o] */
     bool destroyed; /* [o] inside a run, which closes it at its end */
     int interrupted; /* [o] what ends the run at once: GYRE_UNWIND, or -ECHILD; 0: nothing */
@@ -105,8 +108,7 @@ struct gyre_loop {
     _Atomic bool running; /* [a] the owner's, and its signal handlers' */
     _Atomic bool stopped; /* [a] likewise: a stop that no run has met yet */
 
-    /* Padded, not aligned: the allocator's memory need not be. */
-    unsigned char pad[GYRE__LINE];
+    unsigned char pad_1[GYRE__LINE];
     uint64_t serial; /* [I] never another loop's */
     uint32_t forks; /* [I] gyre__forks_now at creation */
     struct gyre__door door; /* [a] */
@@ -184,8 +186,18 @@ void gyre__loop_run_next(struct gyre_loop *loop, int status) GYRE_ON_LOOP;
  * post_claimed posts with it, and returns it if the loop has closed. post_exempt needs no room, so
  * that only a closed loop refuses it (-ESHUTDOWN).
  */
-bool gyre__loop_claim_room(struct gyre_loop *loop, size_t count);
-void gyre__loop_return_room(struct gyre_loop *loop, size_t count);
+bool gyre__loop_claim_bounded(struct gyre_loop *loop, size_t count);
+static inline bool gyre__loop_claim_room(struct gyre_loop *loop, size_t count)
+{
+    return loop->options.queue_max == 0 || gyre__loop_claim_bounded(loop, count);
+}
+
+static inline void gyre__loop_return_room(struct gyre_loop *loop, size_t count)
+{
+    if (loop->options.queue_max != 0) /* relaxed: as in gyre__loop_claim_bounded */
+        atomic_fetch_add_explicit(&loop->room, (uint32_t)count, memory_order_relaxed);
+}
+
 int gyre__loop_post_claimed(struct gyre_loop *loop, struct gyre_task *task);
 int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task);
 

@@ -124,12 +124,12 @@ static void end_call(struct gyre_loop *loop, const struct call *call)
     meter->function = call->outer;
 }
 
-int gyre__meter_call(struct gyre_loop *loop, const struct gyre__message *message, int status)
+int gyre__meter_call(struct gyre_loop *loop, gyre_fn *fn, int status, void *arg)
 {
     if (!loop->meter->calls)
-        return message->fn(loop, status, message->arg);
-    struct call call = begin_call(loop, (union gyre__function){.fn = message->fn});
-    int r = message->fn(loop, status, message->arg);
+        return fn(loop, status, arg);
+    struct call call = begin_call(loop, (union gyre__function){.fn = fn});
+    int r = fn(loop, status, arg);
     end_call(loop, &call);
     return r;
 }

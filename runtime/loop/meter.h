@@ -70,8 +70,7 @@ void gyre__meter_note_timer(struct gyre_loop *loop, uint64_t deadline_ns);
 void gyre__meter_note_post(struct gyre__meter *meter, uint64_t posted_ns);
 
 /* Makes a call, of which the result is: in its context, as the caller has entered it. */
-int gyre__meter_call(struct gyre_loop *loop, const struct gyre__message *message, int status)
-    GYRE_ON_LOOP;
+int gyre__meter_call(struct gyre_loop *loop, gyre_fn *fn, int status, void *arg) GYRE_ON_LOOP;
 int gyre__meter_handle(struct gyre_loop *loop, gyre_handler_fn *fn, int fd, uint32_t events,
                        void *arg) GYRE_ON_LOOP;
 

@@ -23,10 +23,8 @@ void gyre_task_init(struct gyre_task *task, gyre_fn *fn, void *arg)
     *task = (struct gyre_task){.fn = fn, .arg = arg, .kind = GYRE__TASK_USER};
 }
 
-bool gyre__loop_claim_room(struct gyre_loop *loop, size_t count)
+bool gyre__loop_claim_bounded(struct gyre_loop *loop, size_t count)
 {
-    if (loop->options.queue_max == 0)
-        return true;
     /* relaxed: room only counts; what a post shows travels through the door */
     uint32_t room = atomic_load_explicit(&loop->room, memory_order_relaxed);
     do {
@@ -35,12 +33,6 @@ bool gyre__loop_claim_room(struct gyre_loop *loop, size_t count)
     } while (!atomic_compare_exchange_weak_explicit(&loop->room, &room, room - (uint32_t)count,
                                                     memory_order_relaxed, memory_order_relaxed));
     return true;
-}
-
-void gyre__loop_return_room(struct gyre_loop *loop, size_t count)
-{
-    if (loop->options.queue_max != 0) /* relaxed: as in gyre__loop_claim_room */
-        atomic_fetch_add_explicit(&loop->room, (uint32_t)count, memory_order_relaxed);
 }
 
 /* What a poster makes of the door's or a lane's answer. */
@@ -150,8 +142,26 @@ int gyre_loop_post_batch(struct gyre_loop *loop, struct gyre_task *const tasks[]
     return r;
 }
 
+/* Whether a post by the caller, who is not inside, takes the door as it is. */
+static bool is_by_door_alone(const struct gyre_loop *loop)
+{
+    return !gyre__loop_is_inherited(loop) && !gyre__loop_is_mine(loop) && loop->meter == NULL &&
+           (gyre__thread.lanes.size == 0 || gyre__lanes_find(loop) == NULL);
+}
+
 int gyre_loop_post(struct gyre_loop *loop, struct gyre_task *task)
 {
+    /* The usual posts, with a third of the instructions: what is here is what the batch would come
+     * to. */
+    if (loop->options.queue_max == 0 && gyre__thread.context == NULL) {
+        task->context = NULL;
+        if (gyre__loop_is_inside(loop)) {
+            gyre__queue_append(&loop->queue, task);
+            return 0;
+        }
+        if (is_by_door_alone(loop))
+            return rung(loop, gyre__door_post(&loop->door, task, task));
+    }
     return gyre_loop_post_batch(loop, &task, 1);
 }
 
