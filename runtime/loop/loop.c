@@ -119,18 +119,15 @@ GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, struct gyre__messag
     gyre__context_drop(message.context);
 }
 
-/* What is not a user's: its memory goes back to where it is kept first. noinline: as judge. */
-GYRE_ON_LOOP __attribute__((noinline)) static void run_own_task(struct gyre_loop *loop,
-                                                                struct gyre_task *task, int status)
+/* What has no room of a bounded loop. Its memory goes back to where it is kept first. noinline: as
+ * judge. */
+GYRE_ON_LOOP __attribute__((noinline)) static void run_exempt(struct gyre_loop *loop,
+                                                              struct gyre_task *task, int status)
 {
     struct gyre__message message = {task->fn, task->arg, task->context};
     struct gyre__waiter *waiter = NULL;
     bool cancelled = status != 0;
-    if (task->kind < GYRE__TASK_EXEMPT)
-        gyre__loop_return_room(loop, 1);
-    if (task->kind == GYRE__TASK_NODE)
-        gyre__node_give(&loop->nodes, task);
-    else if (task->kind == GYRE__TASK_SIGNAL)
+    if (task->kind == GYRE__TASK_SIGNAL)
         gyre__signals_give(&loop->signals, task);
     else if (task->kind == GYRE__TASK_WAITER)
         waiter = gyre__waiter_leave(loop, task);
@@ -150,11 +147,14 @@ GYRE_ON_LOOP static inline void call_posted(struct gyre_loop *loop, struct gyre_
 
 GYRE_ON_LOOP static inline void run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
 {
-    if (task->kind != GYRE__TASK_USER) {
-        run_own_task(loop, task, status);
+    struct gyre__message message = {task->fn, task->arg, task->context};
+    if (task->kind >= GYRE__TASK_EXEMPT) {
+        run_exempt(loop, task, status);
         return;
     }
-    call_posted(loop, (struct gyre__message){task->fn, task->arg, task->context}, status);
+    if (task->kind == GYRE__TASK_NODE)
+        gyre__node_give(&loop->nodes, task);
+    call_posted(loop, message, status);
 }
 
 GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
