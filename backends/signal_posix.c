@@ -12,8 +12,9 @@
  *          to ours; installed anew where somebody, a child process say, put a default action back
  *          UNDER is for good otherwise: the other may call us at any time, since it has chained to
  *          us, and we go on to hand the signal down.
- * Threads  watch and unwatch are serialised by their caller. The handler runs anywhere: it reads
- *          `old`, which is written while it is not installed, and `fns`.
+ * Threads  watch and unwatch are serialised by their caller. The handler runs anywhere, and may be
+ *          paused there while the signal is unwatched, handled by somebody else and watched anew.
+ *          So whom it hands down to is one word, which cannot be read half changed.
  */
 #include "port_posix.h"
 
@@ -29,8 +30,15 @@ enum state {
     UNDER
 };
 
+typedef void plain_fn(int signo);
+typedef void info_fn(int signo, siginfo_t *info, void *machine);
+
+/* Tags the address of an info_fn: the highest bit, which no program's address has. */
+#define TAKES_INFO ((uintptr_t)1 << 63)
+
 static enum state states[GYRE__SIGNALS];
-static struct sigaction old[GYRE__SIGNALS];
+static struct sigaction old[GYRE__SIGNALS]; /* to be put back */
+static _Atomic uintptr_t below[GYRE__SIGNALS]; /* the handler's: whom to call, and how; 0: nobody */
 static gyre__signal_fn *_Atomic fns[GYRE__SIGNALS]; /* NULL: nobody watches */
 
 /* Whether there is something to call. SIG_DFL and SIG_IGN mean the same with SA_SIGINFO. */
@@ -39,21 +47,29 @@ static bool is_function(const struct sigaction *action)
     return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
+static uintptr_t word_of(const struct sigaction *action)
+{
+    if (!is_function(action))
+        return 0;
+    return (action->sa_flags & SA_SIGINFO) != 0 ? (uintptr_t)action->sa_sigaction | TAKES_INFO
+                                                : (uintptr_t)action->sa_handler;
+}
+
 static void hand_down(int signo, siginfo_t *info, void *machine)
 {
-    const struct sigaction *action = &old[signo];
-    if (!is_function(action))
-        return;
-    if ((action->sa_flags & SA_SIGINFO) != 0)
-        action->sa_sigaction(signo, info, machine);
-    else
-        action->sa_handler(signo);
+    /* relaxed: ordered by `fns`, and if that is stale, so may this be */
+    uintptr_t word = atomic_load_explicit(&below[signo], memory_order_relaxed);
+    uintptr_t fn = word & ~TAKES_INFO;
+    if (word != fn)
+        ((info_fn *)fn)(signo, info, machine);
+    else if (fn != 0)
+        ((plain_fn *)fn)(signo);
 }
 
 static void handle(int signo, siginfo_t *info, void *machine)
 {
     int error = errno;
-    /* acquire: pairs with the release in watch; `old` is seen */
+    /* acquire: pairs with the release in watch; `below` is seen */
     gyre__signal_fn *fn = atomic_load_explicit(&fns[signo], memory_order_acquire);
     if (fn != NULL)
         fn(signo);
@@ -64,16 +80,6 @@ static void handle(int signo, siginfo_t *info, void *machine)
 static bool is_ours(const struct sigaction *action)
 {
     return (action->sa_flags & SA_SIGINFO) != 0 && action->sa_sigaction == handle;
-}
-
-static bool is_same(const struct sigaction *a, const struct sigaction *b)
-{
-    if (a->sa_flags != b->sa_flags || a->sa_sigaction != b->sa_sigaction)
-        return false;
-    int signo = 1;
-    while (signo < NSIG && sigismember(&a->sa_mask, signo) == sigismember(&b->sa_mask, signo))
-        signo++;
-    return signo == NSIG;
 }
 
 bool gyre__port_signal_is_watchable(int signo)
@@ -95,10 +101,10 @@ int gyre__port_signal_watch(int signo, gyre__signal_fn *fn)
     /* Ours is found when somebody has saved it, and put it back too late; or in a child, if another
      * thread was in here at the fork. To hand the signal down to ourselves would never end. */
     bool in_place = is_ours(&now) || (states[signo] != OFF && is_function(&now));
-    /* Before it can be read, since ours is not installed; and only if it is another: a handler that
-     * began before the last unwatch may still be reading. */
-    if (!in_place && !is_same(&old[signo], &now))
+    if (!in_place) {
         old[signo] = now;
+        atomic_store_explicit(&below[signo], word_of(&now), memory_order_relaxed); /* see fns */
+    }
     atomic_store_explicit(&fns[signo], fn, memory_order_release);
     if (!in_place) {
         struct sigaction action = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
