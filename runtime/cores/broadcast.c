@@ -82,7 +82,7 @@ static void count_down(struct broadcast *broadcast)
         return;
     }
     gyre_task_init(&broadcast->done_task, call_done, broadcast);
-    broadcast->done_task.context = context;
+    gyre__task_set_context(&broadcast->done_task, context);
     if (gyre__loop_post_exempt(broadcast->home, &broadcast->done_task) != 0) {
         (void)call_done(broadcast->home, -ECANCELED, broadcast); /* no loop to report to */
         gyre__context_drop(context);

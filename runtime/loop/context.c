@@ -5,10 +5,14 @@
 #include "loop/context.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include <gyre/error.h>
 
 #include "contract/port.h"
+#include "loop/task.h"
+
+_Static_assert(_Alignof(max_align_t) > GYRE__TASK_TAGS, "an address has no room for the tags");
 
 /* Nothing but the count changes after creation. */
 struct gyre_context {

@@ -180,7 +180,7 @@ static void print_callbacks(struct dump *dump)
     dump->listed = 0;
     for (struct gyre_task *at = queue->head; at != NULL && dump->listed < LISTED_MAX;
          at = at->next) {
-        if (at->kind == GYRE__TASK_LANE) {
+        if (gyre__task_kind(at) == GYRE__TASK_LANE) {
             print_messages(dump, at);
             continue;
         }

@@ -245,7 +245,7 @@ int gyre_future_add_done(struct gyre_future *future, struct gyre_loop *loop, gyr
     if (waiter == NULL)
         return -ENOMEM;
     gyre_task_init(&waiter->task, fn, arg);
-    waiter->task.kind = GYRE__TASK_WAITER;
+    gyre__task_set_kind(&waiter->task, GYRE__TASK_WAITER);
     gyre__task_capture(&waiter->task);
     waiter->loop = gyre_loop_acquire(loop);
     waiter->future = gyre_future_acquire(future);
@@ -300,7 +300,7 @@ bool gyre__waiters_cancel_one(struct gyre_loop *loop)
     if (waiter == NULL)
         return false;
     delist(&loop->waiters, waiter);
-    gyre__context_begin(waiter->task.context);
+    gyre__context_begin(gyre__task_context(&waiter->task));
     (void)waiter->task.fn(loop, -ECANCELED, waiter->task.arg); /* it only releases */
     gyre__context_end();
     gyre__task_drop_context(&waiter->task);

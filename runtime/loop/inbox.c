@@ -140,28 +140,24 @@ static void meet_lane(struct gyre_loop *loop, struct gyre__lane *lane)
     queue_lane(loop, lane, gyre__lane_look(lane));
 }
 
-/* Queues what a lane has announced before a task that took the detour. Nothing more can come by the
- * lane until it was idle, and then it comes behind the task. */
-static void meet_detour(struct gyre_loop *loop, struct gyre__lane *lane)
+/* Queues what lanes have announced before a task that took the detour. Nothing more can come by its
+ * own lane until that was idle, and then it comes behind the task. */
+static void meet_detour(struct gyre_loop *loop)
 {
-    lane->detours_met++;
-    if (lane->place == GYRE__LANE_QUEUED) {
-        extend(loop, lane);
-    } else if (lane->place == GYRE__LANE_ATTACHED) {
-        struct gyre__lane **link = &loop->inbox.attached;
-        while (*link != lane)
-            link = &(*link)->next_attached;
-        (void)detach(loop, link); /* if there was more, it is queued now */
+    (void)gyre__inbox_detach(loop); /* those that had more are queued now */
+    for (struct gyre__lane *lane = loop->inbox.lanes; lane != NULL; lane = lane->next_of_loop) {
+        lane->awaited = lane->place == GYRE__LANE_QUEUED;
+        if (lane->awaited)
+            extend(loop, lane);
     }
-    lane->awaited = lane->place == GYRE__LANE_QUEUED;
 }
 
 static void meet_task(struct gyre_loop *loop, struct gyre_task *task)
 {
-    struct gyre__lane *lane = task->spare;
-    task->spare = NULL;
-    if (lane != NULL)
-        meet_detour(loop, lane);
+    if ((task->tagged_context & GYRE__TASK_DETOURED) != 0) {
+        task->tagged_context &= ~(uintptr_t)GYRE__TASK_DETOURED;
+        meet_detour(loop);
+    }
     gyre__counter_add(&loop->counters.posts, 1);
     gyre__queue_append(&loop->queue, task);
 }
@@ -169,9 +165,10 @@ static void meet_task(struct gyre_loop *loop, struct gyre_task *task)
 /* True: it was a stop. */
 static bool meet(struct gyre_loop *loop, struct gyre_task *task)
 {
-    if (task->kind == GYRE__TASK_CONTROL)
+    enum gyre__task_kind kind = gyre__task_kind(task);
+    if (kind == GYRE__TASK_CONTROL)
         return gyre__loop_meet_control(loop);
-    if (task->kind == GYRE__TASK_LANE)
+    if (kind == GYRE__TASK_LANE)
         meet_lane(loop, gyre__lane_of_node(task));
     else
         meet_task(loop, task);

@@ -108,8 +108,8 @@ struct gyre__lane *gyre__lane_create(uint64_t loop_serial, struct gyre__meter *m
     lane->meter = meter;
     stamp(lane, lane->tail); /* a lane is made for a message */
     gyre_task_init(&lane->node, NULL, NULL);
-    lane->node.kind = GYRE__TASK_LANE;
-    lane->entry.kind = GYRE__TASK_LANE;
+    gyre__task_set_kind(&lane->node, GYRE__TASK_LANE);
+    gyre__task_set_kind(&lane->entry, GYRE__TASK_LANE);
     atomic_init(&lane->announced, GYRE__LANE_IDLE);
     atomic_init(&lane->returned, NULL);
     atomic_init(&lane->references, 2);
@@ -219,19 +219,12 @@ int gyre__lane_detour(struct gyre__lane *lane, struct gyre__door *door, struct g
                       struct gyre_task *oldest)
 {
     GYRE__ASSERT(lane->pushed); /* a lane is made for a callback, which its first chunk takes */
-    uint64_t count = 1;
-    for (struct gyre_task *task = newest; task != oldest; task = task->next, count++)
-        task->spare = lane;
-    oldest->spare = lane;
+    oldest->tagged_context |= GYRE__TASK_DETOURED; /* the others come behind it */
     int r = gyre__door_post(door, newest, oldest);
-    if (r < 0) {
-        for (struct gyre_task *task = newest; task != oldest; task = task->next)
-            task->spare = NULL; /* it is the caller's again, and perhaps for another loop */
-        oldest->spare = NULL;
-        return r;
-    }
-    lane->detours += count;
-    lane->detoured = true;
+    if (r < 0)
+        oldest->tagged_context &= ~(uintptr_t)GYRE__TASK_DETOURED;
+    else
+        lane->detoured = true;
     return r;
 }
 
@@ -310,11 +303,10 @@ uint64_t gyre__lane_close(struct gyre__lane *lane)
 
 bool gyre__lane_is_abandoned(const struct gyre__lane *lane)
 {
-    /* acquire: pairs with the release of the thread's gyre__lane_release, after which it posts and
-     * detours nothing: its last counts are seen. Relaxed then: nobody else is left to change it. */
+    /* acquire: pairs with the release of the thread's gyre__lane_release, after which it posts
+     * nothing: its last count is seen. Relaxed then: nobody else is left to change it. */
     return atomic_load_explicit(&lane->references, memory_order_acquire) == 1 &&
-           atomic_load_explicit(&lane->announced, memory_order_relaxed) == GYRE__LANE_IDLE &&
-           lane->detours == lane->detours_met;
+           atomic_load_explicit(&lane->announced, memory_order_relaxed) == GYRE__LANE_IDLE;
 }
 
 void gyre__lane_release(struct gyre__lane *lane)

@@ -35,9 +35,10 @@
  *           to CLOSED: if it can, the loop has not seen the message and never will, and the post is
  *           refused; if not, the loop has just cancelled it, and it was accepted.
  * Memory    No chunk: a callback is -ENOMEM. A task must not fail, and takes the detour: it goes
- *           through the door itself, and its `spare` names the lane that it comes behind: the loop,
- *           meeting it, first queues what the lane has announced. Until the lane is IDLE again the
- *           producer's callbacks are -ENOMEM, and its tasks take the detour too.
+ *           through the door itself, marked: the loop, meeting it, first queues what lanes have
+ *           announced, all of them, since the task has no room to say which is its own. Until the
+ *           lane is IDLE again the producer's callbacks are -ENOMEM, and its tasks take the detour
+ *           too.
  * Stamp     If the loop has a meter, the first message of each chunk is stamped with the time when
  *           it is put, and its lag noted when it is taken. The stamp is the chunk's, and so travels
  *           with its messages. Both happen where a chunk is changed, off the usual path.
@@ -53,10 +54,9 @@
 
 #include <stdatomic.h>
 
-#include <gyre/task.h>
-
 #include "loop/door.h"
 #include "loop/message.h"
+#include "loop/task.h"
 
 enum gyre__lane_limits {
     GYRE__LANE_CHUNK_MIN = 84, /* messages of the first chunk: 2 KiB, what an idle lane costs */
@@ -88,7 +88,6 @@ struct gyre__lane {
     uint32_t chunk_size; /* [p] of the last one made */
     size_t kept; /* [p] bytes of the chunks that are not surplus */
     uint64_t count; /* [p] messages ever posted */
-    uint64_t detours; /* [p] tasks ever sent by the detour */
     bool pushed; /* [p] the door took the node once: the loop has its reference */
     bool detoured; /* [p] tasks may still be on it */
     unsigned char pad_a[GYRE__LANE_PAD];
@@ -106,14 +105,13 @@ struct gyre__lane {
     uint32_t head_used; /* [o] messages taken of the head */
     uint32_t head_stop; /* [o] with so many taken, the next is the first of a chunk */
     bool known_by_loop; /* [o] stands in its list */
-    bool awaited; /* [o] a task took the detour: its producer waits for IDLE */
+    bool awaited; /* [o] a task took the detour, and may be its producer's, who waits for IDLE */
     uint8_t place; /* [o] enum gyre__lane_place, see inbox.h */
     uint32_t looks; /* [o] in vain, since it was attached */
     uint64_t taken; /* [o] messages ever taken */
     uint64_t limit; /* [o] messages that the loop has seen announced */
     struct gyre__lane *next_of_loop; /* [o] */
     struct gyre__lane *next_attached; /* [o] */
-    uint64_t detours_met; /* [o] */
 };
 
 #define GYRE__LANE_IDLE UINT64_C(0)

@@ -110,7 +110,7 @@ static void init_loop(struct gyre_loop *loop, const struct gyre_loop_options *op
     loop->waker_edge =
         kind->edge_each && options->wait == NULL && (backend->events & GYRE_EDGE) != 0;
     gyre_task_init(&loop->control.task, NULL, NULL);
-    loop->control.task.kind = GYRE__TASK_CONTROL;
+    gyre__task_set_kind(&loop->control.task, GYRE__TASK_CONTROL);
     /* relaxed: only that no two get the same */
     loop->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
     gyre__door_init(&loop->door);

@@ -94,14 +94,13 @@ void gyre__loop_judge(struct gyre_loop *loop, const struct gyre_failure *failure
 }
 
 /* Of a message that was called. Its context hears of it, whatever the function has entered.
- * noinline, and by value: else each message would have to be in memory. */
-GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop,
-                                                         struct gyre__message message,
+ * noinline, and member by member: else each message would have to be in memory. */
+GYRE_ON_LOOP __attribute__((noinline)) static void judge(struct gyre_loop *loop, gyre_fn *fn,
+                                                         void *arg, struct gyre_context *context,
                                                          enum gyre_failure_kind kind, int result)
 {
-    struct gyre_failure failure = {
-        .kind = kind, .error = result, .fd = -1, .fn = message.fn, .arg = message.arg};
-    (void)gyre_context_enter(message.context);
+    struct gyre_failure failure = {.kind = kind, .error = result, .fd = -1, .fn = fn, .arg = arg};
+    (void)gyre_context_enter(context);
     gyre__loop_judge(loop, &failure);
 }
 
@@ -114,7 +113,7 @@ GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, struct gyre__messag
     int r = loop->meter == NULL ? message.fn(loop, status, message.arg)
                                 : gyre__meter_call(loop, message.fn, status, message.arg);
     if (r != 0 && !cancelled)
-        judge(loop, message, kind, r);
+        judge(loop, message.fn, message.arg, message.context, kind, r);
     gyre__context_end();
     gyre__context_drop(message.context);
 }
@@ -124,14 +123,15 @@ GYRE_ON_LOOP static inline void call(struct gyre_loop *loop, struct gyre__messag
 GYRE_ON_LOOP __attribute__((noinline)) static void run_exempt(struct gyre_loop *loop,
                                                               struct gyre_task *task, int status)
 {
-    struct gyre__message message = {task->fn, task->arg, task->context};
+    struct gyre__message message = {task->fn, task->arg, gyre__task_context(task)};
     struct gyre__waiter *waiter = NULL;
+    enum gyre__task_kind kind = gyre__task_kind(task);
     bool cancelled = status != 0;
-    if (task->kind == GYRE__TASK_SIGNAL)
+    if (kind == GYRE__TASK_SIGNAL)
         gyre__signals_give(&loop->signals, task);
-    else if (task->kind == GYRE__TASK_WAITER)
+    else if (kind == GYRE__TASK_WAITER)
         waiter = gyre__waiter_leave(loop, task);
-    else if (task->kind == GYRE__TASK_WORK)
+    else if (kind == GYRE__TASK_WORK)
         status = gyre__work_arrive(loop, task, status);
     call(loop, message, status, GYRE_FAILED_CALLBACK, cancelled);
     if (waiter != NULL)
@@ -147,12 +147,13 @@ GYRE_ON_LOOP static inline void call_posted(struct gyre_loop *loop, struct gyre_
 
 GYRE_ON_LOOP static inline void run_task(struct gyre_loop *loop, struct gyre_task *task, int status)
 {
-    struct gyre__message message = {task->fn, task->arg, task->context};
-    if (task->kind >= GYRE__TASK_EXEMPT) {
+    struct gyre__message message = {task->fn, task->arg, gyre__task_context(task)};
+    enum gyre__task_kind kind = gyre__task_kind(task);
+    if (kind >= GYRE__TASK_EXEMPT) {
         run_exempt(loop, task, status);
         return;
     }
-    if (task->kind == GYRE__TASK_NODE)
+    if (kind == GYRE__TASK_NODE)
         gyre__node_give(&loop->nodes, task);
     call_posted(loop, message, status);
 }
@@ -169,7 +170,7 @@ GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
 
 void gyre__loop_run_next(struct gyre_loop *loop, int status)
 {
-    if (loop->queue.head->kind == GYRE__TASK_LANE)
+    if (gyre__task_kind(loop->queue.head) == GYRE__TASK_LANE)
         run_message(loop, status);
     else
         run_task(loop, gyre__queue_take(&loop->queue), status);

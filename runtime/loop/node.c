@@ -16,7 +16,7 @@ struct gyre_task *gyre__node_take(struct gyre__nodes *nodes)
     }
     task = gyre__port_allocate(sizeof(*task));
     if (task != NULL)
-        task->kind = GYRE__TASK_NODE;
+        gyre__task_set_kind(task, GYRE__TASK_NODE);
     return task;
 }
 

@@ -8,23 +8,10 @@
 #ifndef GYRE_LOOP_NODE_H
 #define GYRE_LOOP_NODE_H
 
-#include <gyre/task.h>
+#include "loop/task.h"
 
 enum gyre__node_limits {
-    GYRE__NODES_KEPT = 16384 /* 1 MiB a loop: past it a burst is malloc's, not ours to hoard */
-};
-
-/* What a task in a loop's queue, or in its door, is. */
-enum gyre__task_kind {
-    GYRE__TASK_USER, /* embedded in the user's object */
-    GYRE__TASK_NODE, /* a node of the loop's pool */
-    /* From here on they have no room of a bounded loop. */
-    GYRE__TASK_EXEMPT, /* the library's own, or a runtime's */
-    GYRE__TASK_SIGNAL, /* a node of gyre__signals */
-    GYRE__TASK_WAITER, /* in a struct gyre__waiter */
-    GYRE__TASK_WORK, /* in a struct gyre_work */
-    GYRE__TASK_LANE, /* a lane's node: stands for the lane's messages */
-    GYRE__TASK_CONTROL /* the loop's own, see struct gyre__control; never queued */
+    GYRE__NODES_KEPT = 16384 /* 768 KiB a loop: past it a burst is malloc's, not ours to hoard */
 };
 
 struct gyre__nodes {

@@ -115,7 +115,7 @@ int gyre_loop_add_callback_from_signal(struct gyre_loop *loop, gyre_fn *fn, void
     if (at < 0)
         return gyre__door_is_closed(&loop->door) ? -ESHUTDOWN : at;
     struct gyre_task *node = &loop->signals.nodes[at];
-    *node = (struct gyre_task){.fn = fn, .arg = arg, .kind = GYRE__TASK_SIGNAL};
+    *node = (struct gyre_task){.fn = fn, .arg = arg, .tagged_context = GYRE__TASK_SIGNAL};
     int r = gyre__door_post(&loop->door, node, node);
     if (r == GYRE__DOOR_POSTED_WAKE)
         gyre__loop_ring(loop);
@@ -212,7 +212,7 @@ static void activate(struct gyre__watcher *watcher, struct gyre_loop *loop)
     watcher->loop = loop;
     watcher->removed = false;
     gyre_task_init(&watcher->task, deliver, watcher);
-    watcher->task.kind = GYRE__TASK_EXEMPT;
+    gyre__task_set_kind(&watcher->task, GYRE__TASK_EXEMPT);
     atomic_store_explicit(&watcher->queued, false, memory_order_relaxed); /* with the next store */
     /* release: pairs with the acquire in pin */
     atomic_store_explicit(&watcher->pins, ACTIVE, memory_order_release);

@@ -16,11 +16,12 @@
 #include "loop/context.h"
 #include "loop/loop.h"
 
-_Static_assert(sizeof(struct gyre_task) == 48, "a change of size is a change of the ABI");
+_Static_assert(sizeof(struct gyre_task) == 4 * sizeof(void *),
+               "a change of size is a change of the ABI");
 
 void gyre_task_init(struct gyre_task *task, gyre_fn *fn, void *arg)
 {
-    *task = (struct gyre_task){.fn = fn, .arg = arg, .kind = GYRE__TASK_USER};
+    *task = (struct gyre_task){.fn = fn, .arg = arg, .tagged_context = GYRE__TASK_USER};
 }
 
 bool gyre__loop_claim_bounded(struct gyre_loop *loop, size_t count)
@@ -106,8 +107,8 @@ int gyre__loop_post_claimed(struct gyre_loop *loop, struct gyre_task *task)
 
 int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task)
 {
-    if (task->kind == GYRE__TASK_USER) /* else it is of a kind that has no room either */
-        task->kind = GYRE__TASK_EXEMPT;
+    if (gyre__task_kind(task) == GYRE__TASK_USER) /* else its kind has no room either */
+        gyre__task_set_kind(task, GYRE__TASK_EXEMPT);
     return post_claimed(loop, &task, 1, 0);
 }
 
@@ -119,13 +120,13 @@ static int no_room(const struct gyre_loop *loop)
 
 void gyre__task_capture(struct gyre_task *task)
 {
-    task->context = gyre__context_capture();
+    gyre__task_set_context(task, gyre__context_capture());
 }
 
 void gyre__task_drop_context(struct gyre_task *task)
 {
-    gyre__context_drop(task->context);
-    task->context = NULL;
+    gyre__context_drop(gyre__task_context(task));
+    gyre__task_set_context(task, NULL);
 }
 
 int gyre_loop_post_batch(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count)
@@ -154,7 +155,7 @@ int gyre_loop_post(struct gyre_loop *loop, struct gyre_task *task)
     /* The usual posts, with a third of the instructions: what is here is what the batch would come
      * to. */
     if (loop->options.queue_max == 0 && gyre__thread.context == NULL) {
-        task->context = NULL;
+        task->tagged_context = GYRE__TASK_USER;
         if (gyre__loop_is_inside(loop)) {
             gyre__queue_append(&loop->queue, task);
             return 0;
@@ -186,7 +187,7 @@ static int add_own(struct gyre_loop *loop, const struct gyre__message *message)
         return -ENOMEM;
     task->fn = message->fn;
     task->arg = message->arg;
-    task->context = message->context;
+    task->tagged_context = (uintptr_t)message->context | GYRE__TASK_NODE;
     gyre__queue_append(&loop->queue, task);
     return 0;
 }

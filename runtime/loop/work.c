@@ -193,7 +193,7 @@ int gyre_loop_run_in_executor(struct gyre_loop *loop, struct gyre_executor *exec
         return r;
     struct gyre_work made = {.work = work, .foreign = gyre__executor_is_foreign(executor)};
     gyre_task_init(&made.task, done, arg);
-    made.task.kind = GYRE__TASK_WORK;
+    gyre__task_set_kind(&made.task, GYRE__TASK_WORK);
     return submit(loop, executor, &made);
 }
 
@@ -270,10 +270,10 @@ bool gyre__works_cancel_one(struct gyre_loop *loop)
                REFUSED) { /* acq_rel: see leave */
         free_work(work);
     }
-    gyre__context_begin(task.context);
+    gyre__context_begin(gyre__task_context(&task));
     (void)task.fn(loop, -ECANCELED, task.arg); /* it only releases */
     gyre__context_end();
-    gyre__context_drop(task.context);
+    gyre__context_drop(gyre__task_context(&task));
     if (holds_loop)
         gyre_loop_release(loop); /* the closer's is another */
     return true;

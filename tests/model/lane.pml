@@ -21,7 +21,8 @@
  * Limits   POSTS, chunks of one message, one lane of a loop: a sweep for another one's sake may
  *          come whenever the owner meets what the door gave. See "Memory" for what memory does not
  *          do. Not here: batches, callbacks refused for memory, room, nested runs (a spent budget
- *          leaves the same behind), the table of lanes, a refused task that is posted elsewhere.
+ *          leaves the same behind), the table of lanes, a look at other
+ *          threads' lanes for the sake of a task on the detour.
  * By hand  spin -a -DFAULT=look_relaxed lane.pml && cc -DSAFETY -o pan pan.c && ./pan -m20000
  *          spin -t -p -g -l -DFAULT=look_relaxed lane.pml
  */
@@ -58,18 +59,16 @@
 /* detour */
 #define detour_unlooked 21 /* a task is queued at once, not behind its lane: order_kept */
 #define detour_flag_early 22 /* the lane is taken again before it was IDLE: order_kept */
-#define detour_unknown 23 /* a task names a lane that the loop never knew: lane_lives */
-#define behind_uncounted 24 /* tasks wait aside until the lane is spent: stop_comes_last */
+#define behind_uncounted 23 /* tasks wait aside until the lane is spent: stop_comes_last */
 /* the end */
-#define close_by_store 25 /* load the count, store CLOSED: posts_finished */
-#define close_relaxed 26 /* the exchange is no acquire: slot_handed, chunk_handed */
-#define close_lane_first 27 /* the lane closes, then the door: posts_finished */
-#define abandoned_with_detours 28 /* no look at what is on the detour: lane_lives */
-#define abandoned_not_idle 29 /* the thread's end is enough: lane_lives, posts_finished */
-#define abandoned_relaxed 30 /* the load of the references is no acquire: lane_handed */
-#define release_relaxed 31 /* references are counted relaxed: lane_handed, slot_handed */
-#define forsake_both 32 /* the loop's reference goes too, though it knows: lane_lives */
-#define forsake_one 33 /* it stays, though the loop never knew the lane: lane_freed */
+#define close_by_store 24 /* load the count, store CLOSED: posts_finished */
+#define close_relaxed 25 /* the exchange is no acquire: slot_handed, chunk_handed */
+#define close_lane_first 26 /* the lane closes, then the door: posts_finished */
+#define abandoned_not_idle 27 /* the thread's end is enough: lane_lives, posts_finished */
+#define abandoned_relaxed 28 /* the load of the references is no acquire: lane_handed */
+#define release_relaxed 29 /* references are counted relaxed: lane_handed, slot_handed */
+#define forsake_both 30 /* the loop's reference goes too, though it knows: lane_lives */
+#define forsake_one 31 /* it stays, though the loop never knew the lane: lane_freed */
 
 /*
  * What is searched: by -D, or with -DANY by the environment of the search, so that one build does
@@ -123,8 +122,8 @@ byte ooms = OOMS, stops = STOPS, wakes = WAKES, events = EVENTS;
 #define CLOSED 255
 #define NIL 0
 
-/* What the door and the queue hold: tasks 1 to POSTS_MAX that name their lane, and these. */
-#define PLAIN POSTS_MAX /* PLAIN + n: task n, which names none */
+/* What the door and the queue hold: tasks 1 to POSTS_MAX on the detour, and these. */
+#define PLAIN POSTS_MAX /* PLAIN + n: task n, which is on none */
 #define LANE (2 * POSTS_MAX + 1) /* in the door the lane's node, in the queue its entry */
 #define CONTROL (LANE + 1)
 
@@ -169,7 +168,7 @@ byte announced;
 byte returned;
 byte references = 2;
 byte next[CHUNKS + 1], slot[CHUNKS + 1];
-byte head = 1, spare, detours;
+byte head = 1, spare;
 bit head_used;
 byte chunks = 2; /* bits: those that are allocated */
 
@@ -188,7 +187,6 @@ bit node_away;   /* the node is not the producer's */
 byte due;        /* arms that a ring may still answer */
 byte asked;      /* messages posted before the stop */
 bit known, owner_ended, producer_ended, is_closing;
-byte detours_met;
 
 /* The checks: names for the verdict. Hidden: no part of the state. */
 hidden byte slot_handed, chunk_handed, node_handed, lane_handed, lane_lives, lane_freed, freed_once;
@@ -508,9 +506,9 @@ detour:
     atomic {
         if
         :: door_closed -> refuse(m); goto call
-        :: !door_closed && !pushed && FAULT != detour_unknown ->
+        :: !door_closed && !pushed ->
             post(PRODUCER, PLAIN + m) /* nothing was ever announced: it comes behind nothing */
-        :: else -> post(PRODUCER, m); detours++; detoured = 1
+        :: else -> post(PRODUCER, m); detoured = 1
         fi;
         if
         :: must_ring -> goto ringing
@@ -612,9 +610,7 @@ inline finish(m)
     state[m] = done
 }
 
-#define is_abandoned                                                                               \
-    (references == 1 && (announced == IDLE || FAULT == abandoned_not_idle) &&                      \
-     (detours == detours_met || FAULT == abandoned_with_detours))
+#define is_abandoned (references == 1 && (announced == IDLE || FAULT == abandoned_not_idle))
 #define callbacks (len(queue) + (place == queued) * (limit - taken - 1))
 
 proctype owner()
@@ -680,8 +676,6 @@ meet:
             value = 0
         :: item > PLAIN && item < LANE -> queue!(item - PLAIN)
         :: item <= PLAIN ->
-            check(lane_lives, alive);
-            detours_met++;
             if
             :: place == queued && FAULT == behind_uncounted -> behind!item
             :: place == queued && FAULT != behind_uncounted && FAULT != detour_unlooked ->
@@ -694,7 +688,7 @@ meet:
         item = 0
         }
     :: atomic {
-        /* A sweep. Acquire: the thread's last counts are seen. */
+        /* A sweep. Acquire: the thread's last count is seen. */
         known && is_abandoned ->
         if
         :: FAULT == abandoned_relaxed

@@ -267,29 +267,43 @@ GYRE_TEST(lane, it_is_abandoned_when_its_thread_has_gone_and_nothing_is_left)
     cr_assert_eq(fixture.memory.blocks, 0);
 }
 
-GYRE_TEST(lane, a_detoured_task_names_its_lane_and_keeps_it)
+GYRE_TEST(lane, a_detoured_task_is_marked_until_the_lane_is_idle)
+{
+    struct fixture fixture;
+    struct gyre_task tasks[2];
+    begin(&fixture);
+    gyre_task_init(&tasks[0], nothing, NULL);
+    gyre_task_init(&tasks[1], nothing, NULL);
+    tasks[1].next = &tasks[0];
+    cr_assert_eq(post(&fixture, 0), GYRE__DOOR_POSTED);
+    cr_assert_not(gyre__lane_is_detoured(fixture.lane));
+    cr_assert_eq(gyre__lane_detour(fixture.lane, &fixture.door, &tasks[1], &tasks[0]),
+                 GYRE__DOOR_POSTED);
+    cr_assert_eq(tasks[0].tagged_context, GYRE__TASK_USER | GYRE__TASK_DETOURED);
+    cr_assert_eq(tasks[1].tagged_context, GYRE__TASK_USER, "it comes behind the other one");
+    cr_assert(gyre__lane_is_detoured(fixture.lane));
+    cr_assert_eq(gyre__door_take(&fixture.door), &tasks[1]);
+    cr_assert_eq(gyre__lane_look(fixture.lane), 1);
+    expect(&fixture, 0, 1);
+    cr_assert(gyre__lane_is_detoured(fixture.lane), "until the lane is idle");
+    cr_assert_eq(gyre__lane_settle(fixture.lane), 0);
+    cr_assert_not(gyre__lane_is_detoured(fixture.lane));
+    end(&fixture);
+}
+
+GYRE_TEST(lane, a_task_whose_detour_is_refused_is_not_marked)
 {
     struct fixture fixture;
     struct gyre_task task;
     begin(&fixture);
     gyre_task_init(&task, nothing, NULL);
     cr_assert_eq(post(&fixture, 0), GYRE__DOOR_POSTED);
+    expect_node(&fixture);
+    (void)gyre__door_close(&fixture.door);
+    cr_assert_eq(gyre__lane_detour(fixture.lane, &fixture.door, &task, &task), -ESHUTDOWN);
+    cr_assert_eq(task.tagged_context, GYRE__TASK_USER);
     cr_assert_not(gyre__lane_is_detoured(fixture.lane));
-    cr_assert_eq(gyre__lane_detour(fixture.lane, &fixture.door, &task, &task), GYRE__DOOR_POSTED);
-    cr_assert_eq(task.spare, fixture.lane);
-    cr_assert(gyre__lane_is_detoured(fixture.lane));
-    cr_assert_eq(gyre__door_take(&fixture.door), &task);
-    cr_assert_eq(gyre__lane_look(fixture.lane), 1);
-    expect(&fixture, 0, 1);
-    cr_assert(gyre__lane_is_detoured(fixture.lane), "until the lane is idle");
-    cr_assert_eq(gyre__lane_settle(fixture.lane), 0);
-    cr_assert_not(gyre__lane_is_detoured(fixture.lane));
-    gyre__lane_forsake(fixture.lane);
-    cr_assert_not(gyre__lane_is_abandoned(fixture.lane), "the task was not met yet");
-    fixture.lane->detours_met++;
-    cr_assert(gyre__lane_is_abandoned(fixture.lane));
-    gyre__lane_release(fixture.lane);
-    cr_assert_eq(fixture.memory.blocks, 0);
+    end(&fixture);
 }
 
 /* ---- stamps ---------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ GYRE_TEST(node, given_node_is_taken_again)
     memory_count(&memory);
     struct gyre_task *task = gyre__node_take(&nodes);
     cr_assert_not_null(task);
-    cr_assert_eq(task->kind, GYRE__TASK_NODE);
+    cr_assert_eq(gyre__task_kind(task), GYRE__TASK_NODE);
     for (int i = 0; i < 100; i++) {
         gyre__node_give(&nodes, task);
         cr_assert_eq(gyre__node_take(&nodes), task);

@@ -19,10 +19,7 @@ struct gyre_task {
     struct gyre_task *next;
     gyre_fn *fn;
     void *arg;
-    struct gyre_context *context;
-    uint32_t kind;
-    uint32_t reserved;
-    void *spare;
+    uintptr_t tagged_context;
 };
 
 /*
