@@ -112,9 +112,11 @@ int gyre__loop_post_exempt(struct gyre_loop *loop, struct gyre_task *task)
     return post_claimed(loop, &task, 1, 0);
 }
 
-/* Why a post found no room: a loop that has closed full stays so. */
+/* Why a post found no room: a loop that has closed full stays so, and a parent's in a child. */
 static int no_room(const struct gyre_loop *loop)
 {
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
     return gyre__door_is_closed(&loop->door) ? -ESHUTDOWN : -EAGAIN;
 }
 

@@ -47,6 +47,33 @@ static void T112_calls_and_posts_in_a_child_are_refused(void)
     close(fds[1]);
 }
 
+static void T112_post_to_a_full_loop_is_refused_as_a_parents(void)
+{
+    struct gyre_loop *loop = NULL;
+    struct gyre_loop_options options;
+    struct gyre_task task;
+    struct gyre_task *tasks[] = {&task};
+    unsigned calls = 0;
+    gyre_loop_options_init(&options);
+    options.backend = plain_backend();
+    options.waker = plain_waker();
+    options.make_current = GYRE_CURRENT_NO;
+    options.queue_max = 1;
+    CHECK_EQ(gyre_loop_create(&options, &loop), 0);
+    CHECK_EQ(gyre_loop_add_callback(loop, family_count, &calls), 0);
+    gyre_task_init(&task, family_count, &calls);
+    CHECK_EQ(gyre_loop_post(loop, &task), -EAGAIN);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQ(gyre_loop_post(loop, &task), -ECHILD); /* to try again would be in vain */
+        CHECK_EQ(gyre_loop_post_batch(loop, tasks, 1), -ECHILD);
+        plain_exit_child();
+    }
+    family_join(child);
+    gyre_loop_destroy(loop);
+    CHECK_EQ(calls, 1);
+}
+
 static void T112_close_in_a_child_leaves_the_parents_loop_alone(void)
 {
     struct gyre_loop *loop = family_loop();
@@ -383,6 +410,7 @@ static void T111_descriptors_of_a_loop_are_close_on_exec(void)
 static const struct plain_case cases[] = {
     PLAIN_CASE(T111_descriptors_of_a_loop_are_close_on_exec),
     PLAIN_CASE(T112_calls_and_posts_in_a_child_are_refused),
+    PLAIN_CASE(T112_post_to_a_full_loop_is_refused_as_a_parents),
     PLAIN_CASE(T112_close_in_a_child_leaves_the_parents_loop_alone),
     PLAIN_CASE(T112_signal_in_a_child_does_not_wake_the_parents_loop),
     PLAIN_CASE(T112_owners_of_descriptors_are_not_called_in_a_child),
