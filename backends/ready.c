@@ -133,12 +133,15 @@ static void lose(struct gyre__channel *channel)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-/* Each accepted connection's function may stop, cancel or close: then none is taken any more. */
+/* Each accepted connection's function may stop, cancel, close or fork: then none is taken any more,
+ * in the child that is. */
 static void accept_ready(struct gyre__channel *channel)
 {
     struct gyre__operation *accept = &channel->in;
     for (unsigned left = accept->u.accepts_max; left > 0 && awaits(accept); left--) {
         int fd;
+        if (gyre__host_is_inherited(channel->loop))
+            return;
         int status = channel->backend->descriptors->accept(channel->fd, &fd);
         if (status == -EAGAIN)
             return;
@@ -206,7 +209,7 @@ static void run_ready(struct gyre__channel *channel, uint32_t events)
         else
             accept_ready(channel);
     }
-    if ((events & (GYRE_WRITE | GYRE_ERROR)) != 0) {
+    if ((events & (GYRE_WRITE | GYRE_ERROR)) != 0 && !gyre__host_is_inherited(channel->loop)) {
         if (awaits(&channel->out))
             out_ready(channel);
         else

@@ -355,9 +355,13 @@ typedef void gyre__ready_fn(struct gyre__channel *channel, uint32_t events);
  * attach does. -EBUSY: the fd has a handler; -ENOMEM; -ESHUTDOWN: the loop has closed. */
 int gyre__host_claim(struct gyre__channel *channel, gyre__ready_fn *fn);
 
+/* Whether this is a child, forked inside a function that the loop called: descriptors and poll set
+ * are the parent's too, and nothing more is done to them (T112). */
+bool gyre__host_is_inherited(const struct gyre_loop *loop);
+
 /* Watches a claimed channel, or replaces its events; errors and hang-ups always come, and
  * GYRE_ERROR alone asks for nothing else. Without the capability, GYRE__EXCLUSIVE is left out. What
- * add said. */
+ * add said; -ECHILD. */
 int gyre__host_watch(struct gyre__channel *channel, uint32_t events);
 
 /* Watches it no longer, and drops events already fetched. It stays claimed. */

@@ -9,7 +9,9 @@
  * How      A word counts the forks that lead to this process; a loop notes it at creation. The
  *          child's handler changes the word before anything else can run, on the one thread there
  *          is. It also ends the runs that the thread was inside of, else the rest of their
- *          callbacks would run in two processes, and has it be inside of none.
+ *          callbacks would run in two processes, and has it be inside of none. What goes on behind
+ *          a user's function without being a run looks at the word itself: a close, completions,
+ *          accepts, and bytes that were written before the fork.
  * Why      getpid is a system call, 95 ns, on each post; the word is a load.
  */
 #ifndef GYRE_LOOP_FORK_H

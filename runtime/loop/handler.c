@@ -220,9 +220,16 @@ int gyre__host_claim(struct gyre__channel *channel, gyre__ready_fn *fn)
     return 0;
 }
 
+bool gyre__host_is_inherited(const struct gyre_loop *loop)
+{
+    return gyre__loop_is_inherited(loop);
+}
+
 int gyre__host_watch(struct gyre__channel *channel, uint32_t events)
 {
     struct gyre_loop *loop = channel->loop;
+    if (gyre__loop_is_inherited(loop))
+        return -ECHILD;
     struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, channel->fd);
     const struct gyre__readiness *readiness = loop->backend->readiness;
     uint64_t datum = datum_of(channel->fd, entry);
@@ -240,7 +247,7 @@ void gyre__host_unwatch(struct gyre__channel *channel)
     struct gyre_loop *loop = channel->loop;
     struct gyre__handler *entry = gyre__handlers_find(&loop->handlers, channel->fd);
     renew(&loop->handlers, entry);
-    if (entry->events != 0)
+    if (entry->events != 0 && !gyre__loop_is_inherited(loop))
         (void)loop->backend->readiness->remove(loop->poller, channel->fd); /* gone: as well */
     entry->events = 0;
 }
@@ -413,9 +420,8 @@ void gyre__handlers_dispatch(struct gyre_loop *loop)
 
 static void abandon(struct gyre_loop *loop, int fd, struct gyre__handler *entry)
 {
-    (void)loop;
     (void)fd;
-    if (entry->kind == GYRE__HANDLER_CHANNEL) {
+    if (entry->kind == GYRE__HANDLER_CHANNEL && !gyre__loop_is_inherited(loop)) {
         struct gyre__channel *channel = entry->arg;
         channel->backend->operations->abandon(channel);
     }

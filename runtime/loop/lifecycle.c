@@ -192,27 +192,34 @@ int gyre__loop_create_managed(const struct gyre_loop_options *options, struct gy
 
 /* ---- close ----------------------------------------------------------------------------------- */
 
-/* Ends everything that is pending with -ECANCELED. Nothing new is accepted, so this comes to an
- * end. */
-static void cancel_all(struct gyre_loop *loop)
+/* Ends what comes first of all that is pending with -ECANCELED. False: nothing is left, or what was
+ * called has forked, and in the child the rest is the parent's. */
+GYRE_ON_LOOP static bool cancel_next(struct gyre_loop *loop)
 {
-    gyre__assert_on_loop();
+    if (gyre__loop_is_inherited(loop))
+        return false;
+    if (gyre__loop_run_completions(loop))
+        return true;
+    if (loop->queue.head == NULL)
+        return gyre__loop_cancel_timer(loop) || gyre__waiters_cancel_one(loop) ||
+               gyre__works_cancel_one(loop);
+    gyre__loop_run_next(loop, -ECANCELED);
+    return true;
+}
+
+/* Ends everything that is pending. Nothing new is accepted, so this comes to an end. */
+GYRE_ON_LOOP static void cancel_all(struct gyre_loop *loop)
+{
     gyre__handlers_abandon(loop);
-    do {
-        while (gyre__loop_run_completions(loop))
-            ;
-        while (loop->queue.head != NULL)
-            gyre__loop_run_next(loop, -ECANCELED);
-        gyre__loop_cancel_timers(loop);
-    } while (gyre__waiters_cancel_one(loop) || gyre__works_cancel_one(loop) ||
-             loop->completions.head != NULL || loop->queue.head != NULL);
+    while (cancel_next(loop))
+        ;
 }
 
 /* Closes the handlers' descriptors. An owner may close a stream of his, which completes. */
 GYRE_ON_LOOP static void close_fds(struct gyre_loop *loop)
 {
     gyre__handlers_close_fds(loop);
-    while (!gyre__loop_is_inherited(loop) && gyre__loop_run_completions(loop))
+    while (gyre__loop_run_completions(loop))
         ;
 }
 
@@ -226,7 +233,8 @@ static void close_entered(struct gyre_loop *loop, unsigned flags)
         gyre__inbox_close(loop);
         gyre__works_close(loop);
         cancel_all(loop);
-    } else {
+    }
+    if (gyre__loop_is_inherited(loop)) { /* or it is now: one of the functions has forked */
         gyre__waiters_forget(loop);
         gyre__works_forget(loop);
     }
@@ -337,7 +345,7 @@ void gyre_loop_release(struct gyre_loop *loop)
     /* Streams that were closed after the loop still have their completions here. */
     gyre__assert_on_loop();
     struct gyre_context *before = gyre_context_enter(NULL);
-    while (!gyre__loop_is_inherited(loop) && gyre__loop_run_completions(loop))
+    while (gyre__loop_run_completions(loop))
         ;
     (void)gyre_context_enter(before);
     free_loop(loop);

@@ -199,11 +199,13 @@ GYRE_ON_LOOP static void run_timers(struct gyre_loop *loop)
     }
 }
 
-void gyre__loop_cancel_timers(struct gyre_loop *loop)
+bool gyre__loop_cancel_timer(struct gyre_loop *loop)
 {
     struct gyre__message timer;
-    while (gyre__timers_take_any(&loop->timers, &timer))
-        call(loop, timer, -ECANCELED, GYRE_FAILED_TIMER, true);
+    if (!gyre__timers_take_any(&loop->timers, &timer))
+        return false;
+    call(loop, timer, -ECANCELED, GYRE_FAILED_TIMER, true);
+    return true;
 }
 
 /* ---- 5 wait ---------------------------------------------------------------------------------- */
@@ -286,8 +288,9 @@ bool gyre__loop_run_completions(struct gyre_loop *loop)
 {
     struct gyre__completions *completions = &loop->completions;
     uint64_t last = completions->added;
-    bool any = completions->taken < last;
-    while (completions->taken < last) {
+    bool any = false;
+    while (completions->taken < last && !gyre__loop_is_inherited(loop)) {
+        any = true;
         struct gyre__operation *operation = completions->head;
         completions->head = operation->next;
         completions->taken++;

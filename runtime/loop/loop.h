@@ -172,11 +172,12 @@ void gyre__loop_ring(struct gyre_loop *loop);
 /* The door gave the loop's own node: does what was asked. True: a stop was. */
 bool gyre__loop_meet_control(struct gyre_loop *loop);
 
-/* Runs the completions that are queued now, and not those that they add. False: there were none. */
+/* Runs the completions that are queued now, and not those that they add; in a child none. False:
+ * there were none. */
 bool gyre__loop_run_completions(struct gyre_loop *loop) GYRE_ON_LOOP;
 
-/* Calls all timers, due or not, with -ECANCELED. */
-void gyre__loop_cancel_timers(struct gyre_loop *loop) GYRE_ON_LOOP;
+/* Calls the earliest timer, due or not, with -ECANCELED. False: there is none. */
+bool gyre__loop_cancel_timer(struct gyre_loop *loop) GYRE_ON_LOOP;
 
 /* Takes the oldest callback from the queue, which has one, and calls it. */
 void gyre__loop_run_next(struct gyre_loop *loop, int status) GYRE_ON_LOOP;

@@ -284,10 +284,11 @@ bool gyre__works_cancel_one(struct gyre_loop *loop)
  * stay, for the two cannot be told apart. */
 static void forget(struct gyre_loop *loop, struct gyre_work *work)
 {
+    bool holds_loop = work->withdrawn; /* by a close that has forked */
     uint32_t was = atomic_exchange_explicit(&work->state, CANCELLED, memory_order_acq_rel);
-    if (was != QUEUED || !work->foreign) /* acq_rel: see leave */
+    if ((was != QUEUED && was != WITHDRAWN) || !work->foreign) /* acq_rel: see leave */
         free_work(work);
-    if (was == QUEUED || was == RUNNING)
+    if (was == QUEUED || was == RUNNING || holds_loop)
         gyre_loop_release(loop); /* the closer's is another */
 }
 

@@ -117,8 +117,8 @@ GYRE_ON_LOOP static size_t send_now(struct gyre_stream *stream, const void *data
 void gyre__stream_flush(struct gyre_stream *stream)
 {
     if (stream->state != GYRE__STREAM_OPEN || gyre__stream_relay(stream) != NULL ||
-        is_sending(stream))
-        return;
+        is_sending(stream) || gyre__loop_is_inherited(stream->channel.loop))
+        return; /* inherited: `received` has forked, and the parent sends what it had written */
     if (stream->out.block != NULL)
         (void)send_now(stream, NULL, 0); /* nothing beyond the buffer */
     if (stream->out.block != NULL)

@@ -210,8 +210,8 @@ GYRE_ON_LOOP static enum rest accept_rest(struct gyre__part *part)
             hand_over(part, fd);
         else if (r != -ECONNABORTED)
             return REST_SHORT;
-        if (part->state != GYRE__PART_DRAINING)
-            return REST_MORE; /* the user's function has run the loop, and it has closed */
+        if (part->state != GYRE__PART_DRAINING || gyre__loop_is_inherited(part->loop))
+            return REST_MORE; /* the user's function has run the loop, and it closed, or forked */
     }
     return REST_MORE;
 }
@@ -220,7 +220,7 @@ GYRE_ON_LOOP static enum rest accept_rest(struct gyre__part *part)
 GYRE_ON_LOOP static void drain(struct gyre__part *part)
 {
     enum rest rest = accept_rest(part);
-    if (part->state != GYRE__PART_DRAINING)
+    if (part->state != GYRE__PART_DRAINING || gyre__loop_is_inherited(part->loop))
         return;
     uint64_t now = gyre_loop_now_ns(part->loop);
     uint64_t last = gyre__deadline(part->drained_ns, part->listener->options.drain_ns);

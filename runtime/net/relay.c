@@ -137,7 +137,8 @@ GYRE_ON_LOOP static void linger(struct gyre_relay *relay)
 
 /* ---- moving bytes ---------------------------------------------------------------------------- */
 
-/* Counts bytes sent on. False: the relay is no longer running. */
+/* Counts bytes sent on. False: the relay is no longer running; in a child never, should `progress`
+ * fork. */
 GYRE_ON_LOOP static bool count(struct gyre_relay *relay, int direction, size_t bytes)
 {
     relay->bytes[direction] += bytes;
@@ -145,7 +146,7 @@ GYRE_ON_LOOP static bool count(struct gyre_relay *relay, int direction, size_t b
         relay->active_at = gyre__loop_turn_ns(loop_of(relay));
     if (relay->progress != NULL && bytes > 0)
         relay->progress(relay->arg, direction, bytes);
-    return relay->state == RUNNING;
+    return relay->state == RUNNING && !gyre__loop_is_inherited(loop_of(relay));
 }
 
 /* Ends a direction whose bytes have all left. */
@@ -354,7 +355,8 @@ static int on_time(struct gyre_loop *loop, int status, void *arg)
 
 void gyre__relay_begin(struct gyre_relay *relay)
 {
-    if (relay->state != WAITING || relay->streams[0]->depth > 0 || relay->streams[1]->depth > 0)
+    if (relay->state != WAITING || relay->streams[0]->depth > 0 || relay->streams[1]->depth > 0 ||
+        gyre__loop_is_inherited(loop_of(relay)))
         return;
     enter(relay);
     relay->state = RUNNING;

@@ -187,7 +187,9 @@ void gyre__stream_dispose(struct gyre_stream *stream, bool reset)
     if (stream->state < GYRE__STREAM_FAILED)
         still(stream);
     stream->state = GYRE__STREAM_CLOSED;
-    if (stream->attached && reset && stream->channel.fd >= 0) /* else an ordinary close */
+    /* Else an ordinary close: in a child the connection is the parent's too. */
+    if (stream->attached && reset && stream->channel.fd >= 0 &&
+        !gyre__loop_is_inherited(stream->channel.loop))
         (void)stream->channel.backend->descriptors->set_option(stream->channel.fd,
                                                                GYRE__SOCKET_LINGER_RESET, 1);
     gyre__stream_detach(stream);
