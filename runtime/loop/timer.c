@@ -411,6 +411,14 @@ int gyre_timer_start(struct gyre_timer *timer, uint64_t deadline_ns)
     return start_anywhere(timer, deadline_ns);
 }
 
+int gyre__timer_start_own(struct gyre_timer *timer, uint64_t deadline_ns)
+{
+    struct gyre_context *before = gyre_context_enter(NULL);
+    int r = gyre_timer_start(timer, deadline_ns);
+    (void)gyre_context_enter(before);
+    return r;
+}
+
 int gyre_timer_stop(struct gyre_timer *timer)
 {
     /* An idle timer of a loop that is gone may be stopped: the loop is not looked at. */

@@ -106,6 +106,11 @@ void gyre__timers_stop(struct gyre__timers *timers, struct gyre_timer *timer);
  * the release of the context that it was in before is the user's. */
 void gyre__timer_arm(struct gyre_timer *timer, uint64_t deadline_ns);
 
+/* gyre_timer_start of a timer of the library's own, in no context: its function enters those that
+ * it calls the user in. What such a timer kept would be released, by the user's function, in the
+ * midst of our work. */
+int gyre__timer_start_own(struct gyre_timer *timer, uint64_t deadline_ns) GYRE_ON_LOOP;
+
 /* Whether it was last armed by a parent process. Its loop, which may be gone, is not looked at: a
  * child's close leaves timers as they are, since a thread may have been at them in the fork. */
 static inline bool gyre__timer_is_inherited(const struct gyre_timer *timer)

@@ -191,7 +191,8 @@ GYRE_ON_LOOP static int make(struct gyre_loop *loop, unsigned room, uint64_t tim
     stream->by.connect = connect;
     gyre_timer_init(&connect->timer, loop, on_time, stream);
     uint64_t delay_ns = timeout_ns != 0 ? timeout_ns : GYRE_NEVER;
-    int r = gyre_timer_start(&connect->timer, gyre__deadline(gyre_loop_now_ns(loop), delay_ns));
+    int r =
+        gyre__timer_start_own(&connect->timer, gyre__deadline(gyre_loop_now_ns(loop), delay_ns));
     if (r != 0) {
         discard(stream);
         return r;

@@ -121,7 +121,7 @@ GYRE_ON_LOOP static void back_off(struct gyre__part *part, enum gyre__part_state
     if (part->state == GYRE__PART_DRAINING)
         return; /* its timer is running, and accepts what there is */
     part->state = (uint8_t)state;
-    (void)gyre_timer_start(&part->timer, gyre__deadline(now, part->wait_ns)); /* it is open */
+    (void)gyre__timer_start_own(&part->timer, gyre__deadline(now, part->wait_ns)); /* it is open */
 }
 
 static void on_accepted(struct gyre__channel *channel, struct gyre__operation *operation,
@@ -228,7 +228,8 @@ GYRE_ON_LOOP static void drain(struct gyre__part *part)
     uint64_t again = rest == REST_SHORT ? gyre__deadline(now, wait_min_ns) : now;
     if (again > last && now < last)
         again = last; /* a last attempt */
-    if (rest == REST_NONE || (!ends && now >= last) || gyre_timer_start(&part->timer, again) != 0)
+    if (rest == REST_NONE || (!ends && now >= last) ||
+        gyre__timer_start_own(&part->timer, again) != 0)
         close_part(part, 0);
 }
 
@@ -244,7 +245,7 @@ GYRE_ON_LOOP static void begin_drain(struct gyre__part *part)
     part->state = GYRE__PART_DRAINING;
     part->drained_ns =
         gyre__deadline(gyre_loop_now_ns(part->loop), part->listener->options.drain_ns);
-    if (gyre_timer_start(&part->timer, part->drained_ns) != 0)
+    if (gyre__timer_start_own(&part->timer, part->drained_ns) != 0)
         close_part(part, -ECANCELED);
 }
 

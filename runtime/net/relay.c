@@ -107,7 +107,7 @@ GYRE_ON_LOOP static void conclude(struct gyre_relay *relay, int status)
     if (relay->inside) {
         relay->state = DOOMED;
         relay->status = (int16_t)status;
-        (void)gyre_timer_start(&relay->timer, gyre__loop_turn_ns(loop)); /* the loop is open */
+        (void)gyre__timer_start_own(&relay->timer, gyre__loop_turn_ns(loop)); /* the loop is open */
         return;
     }
     relay->state = DONE;
@@ -131,7 +131,7 @@ GYRE_ON_LOOP static void linger(struct gyre_relay *relay)
     uint64_t step = lingered < LINGER_STEP_NS ? LINGER_STEP_NS : lingered;
     uint64_t next = lingered + step < LINGER_NS ? now + step : relay->active_at + LINGER_NS;
     if (lingered >= LINGER_NS || other->backend->descriptors->unsent(other->fd) <= 0 ||
-        gyre_timer_start(&relay->timer, next) != 0)
+        gyre__timer_start_own(&relay->timer, next) != 0)
         conclude(relay, relay->status);
 }
 
@@ -329,7 +329,7 @@ GYRE_ON_LOOP static void check_idle(struct gyre_relay *relay)
         relay->active_at = now;
     }
     if (now - relay->active_at >= relay->idle_ns ||
-        gyre_timer_start(&relay->timer, idle_at(relay)) != 0)
+        gyre__timer_start_own(&relay->timer, idle_at(relay)) != 0)
         conclude(relay, relay->failed < 0 ? -ETIMEDOUT : relay->status);
 }
 
@@ -362,7 +362,7 @@ void gyre__relay_begin(struct gyre_relay *relay)
     relay->state = RUNNING;
     relay->active_at = gyre__loop_turn_ns(loop_of(relay));
     if (relay->idle_ns != 0)
-        (void)gyre_timer_start(&relay->timer, idle_at(relay)); /* the loop is open */
+        (void)gyre__timer_start_own(&relay->timer, idle_at(relay)); /* the loop is open */
     advance(relay, 0);
     advance(relay, 1);
     leave(relay);

@@ -41,7 +41,7 @@ GYRE_ON_LOOP static void arm(struct gyre_stream *stream, uint64_t now)
     uint64_t at = next(stream, now);
     if (at == GYRE_NEVER || (gyre_timer_is_armed(timer) && timer->deadline_ns <= at))
         return; /* it fires, finds out, and is armed for what is left */
-    (void)gyre_timer_start(timer, at); /* -ESHUTDOWN: then the loop's end is the stream's */
+    (void)gyre__timer_start_own(timer, at); /* -ESHUTDOWN: then the loop's end is the stream's */
 }
 
 /* Bytes of a send under way that have left since the last look are progress. */

@@ -212,6 +212,52 @@ GYRE_TEST(contexts, T106_release_of_a_streams_context_may_close_the_loop)
     net_close(&net);
 }
 
+/* The events of a stream keep a context, and nothing else of it does: what was released in the
+ * midst of a stream's own work could close the stream. */
+GYRE_TEST(contexts, T106_timeouts_of_a_stream_keep_no_context)
+{
+    struct net net;
+    int fds[2];
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    pair_unix(fds);
+    struct gyre_stream *stream = stream_on(&net, fds[0]);
+    gyre_stream_bind(stream, &events, NULL);
+    struct gyre_context *first = make(NULL, "first");
+    (void)gyre_context_enter(first);
+    cr_assert_eq(gyre_stream_set_timeouts(stream, SECOND_NS, SECOND_NS), 0);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(first);
+    cr_assert_eq(seen.released, 1);
+    net_pass(&net, 2 * SECOND_NS);
+    cr_assert_str_eq(seen.text, "e:null ");
+    close(fds[1]);
+    net_close(&net);
+}
+
+GYRE_TEST(contexts, T106_connect_that_is_bound_anew_leaves_its_context)
+{
+    struct net net;
+    char address[64];
+    struct gyre_stream *stream;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    int listening = raw_listen(address);
+    struct gyre_context *first = make(NULL, "first");
+    (void)gyre_context_enter(first);
+    cr_assert_eq(gyre_stream_connect(net.loop, address, NULL, &stream, &events, NULL), 0);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(first);
+    cr_assert_eq(seen.released, 0);
+    gyre_stream_bind(stream, &events, NULL);
+    cr_assert_eq(seen.released, 1);
+    net_settle(&net);
+    cr_assert_str_eq(seen.text, "o:null ");
+    gyre_stream_close(stream);
+    close(listening);
+    net_close(&net);
+}
+
 /* ---- T107 ------------------------------------------------------------------------------------ */
 
 static bool note_failure(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg)
