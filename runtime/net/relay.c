@@ -23,6 +23,7 @@
 #include <gyre/error.h>
 #include <gyre/timer.h>
 
+#include "loop/context.h"
 #include "loop/loop.h"
 #include "net/timeout.h"
 
@@ -46,6 +47,7 @@ struct gyre_relay {
     uint64_t bytes[2];
     gyre_relay_fn *done; /* may be NULL */
     void *arg;
+    struct gyre_context *context; /* of done and progress */
     void (*progress)(void *arg, int direction, size_t bytes); /* may be NULL */
     uint64_t idle_ns;
     uint64_t active_at; /* when a byte last moved; when lingering began */
@@ -95,8 +97,11 @@ static void enter(struct gyre_relay *relay)
 
 static void leave(struct gyre_relay *relay)
 {
-    if (--relay->depth == 0 && relay->state == DONE)
-        gyre__port_release(relay, sizeof(*relay));
+    if (--relay->depth > 0 || relay->state != DONE)
+        return;
+    struct gyre_context *context = relay->context;
+    gyre__port_release(relay, sizeof(*relay));
+    gyre__context_drop(context);
 }
 
 GYRE_ON_LOOP static void conclude(struct gyre_relay *relay, int status)
@@ -115,8 +120,11 @@ GYRE_ON_LOOP static void conclude(struct gyre_relay *relay, int status)
     for (int side = 0; side < 2; side++)
         gyre__stream_dispose(relay->streams[side], status != 0);
     struct gyre_relay_result result = {status, {relay->bytes[0], relay->bytes[1]}};
-    if (relay->done != NULL)
-        relay->done(loop, &result, relay->arg);
+    if (relay->done == NULL)
+        return;
+    struct gyre_context *before = gyre_context_enter(relay->context);
+    relay->done(loop, &result, relay->arg);
+    (void)gyre_context_enter(before);
 }
 
 /* Resets the other side once the system has delivered what it was given. */
@@ -144,8 +152,11 @@ GYRE_ON_LOOP static bool count(struct gyre_relay *relay, int direction, size_t b
     relay->bytes[direction] += bytes;
     if (relay->idle_ns != 0)
         relay->active_at = gyre__loop_turn_ns(loop_of(relay));
-    if (relay->progress != NULL && bytes > 0)
+    if (relay->progress != NULL && bytes > 0) {
+        struct gyre_context *before = gyre_context_enter(relay->context);
         relay->progress(relay->arg, direction, bytes);
+        (void)gyre_context_enter(before);
+    }
     return relay->state == RUNNING && !gyre__loop_is_inherited(loop_of(relay));
 }
 
@@ -414,6 +425,7 @@ int gyre_stream_relay(struct gyre_stream *a, struct gyre_stream *b,
     relay->streams[1] = b;
     relay->done = done;
     relay->arg = arg;
+    relay->context = gyre__context_capture();
     relay->progress = options->progress;
     relay->idle_ns = options->idle_ns;
     relay->failed = -1;

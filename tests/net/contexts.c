@@ -258,6 +258,82 @@ GYRE_TEST(contexts, T106_connect_that_is_bound_anew_leaves_its_context)
     net_close(&net);
 }
 
+static void note_progress(void *arg, int direction, size_t bytes)
+{
+    (void)arg;
+    (void)direction;
+    (void)bytes;
+    note("p:");
+}
+
+static void note_done(struct gyre_loop *loop, const struct gyre_relay_result *result, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    note(result->status == 0 ? "done:" : "failed:");
+}
+
+/* Relays two streams in a context, sends a byte, and has `end` end it. */
+static void relay_in_context(struct net *net, void (*end)(struct gyre_relay *relay, int fds[2]))
+{
+    int fds[2][2];
+    struct gyre_stream *streams[2];
+    struct gyre_relay *relay;
+    struct gyre_relay_options options;
+    gyre_relay_options_init(&options);
+    options.progress = note_progress;
+    options.idle_ns = SECOND_NS;
+    for (int i = 0; i < 2; i++) {
+        pair_unix(fds[i]);
+        streams[i] = stream_on(net, fds[i][0]);
+    }
+    struct gyre_context *pair = make(NULL, "pair");
+    (void)gyre_context_enter(pair);
+    cr_assert_eq(gyre_stream_relay(streams[0], streams[1], &options, &relay, note_done, NULL), 0);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(pair);
+    raw_send_text(fds[0][1], "x");
+    net_settle(net);
+    end(relay, (int[]){fds[0][1], fds[1][1]});
+    net_pass(net, 3 * SECOND_NS);
+    for (int i = 0; i < 2; i++)
+        close(fds[i][1]);
+}
+
+static void end_by_peers(struct gyre_relay *relay, int fds[2])
+{
+    (void)relay;
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(shutdown(fds[i], SHUT_WR), 0);
+}
+
+static void end_by_time(struct gyre_relay *relay, int fds[2])
+{
+    (void)relay;
+    (void)fds;
+}
+
+static void end_by_cancel(struct gyre_relay *relay, int fds[2])
+{
+    (void)fds;
+    gyre_relay_cancel(relay);
+}
+
+GYRE_TEST(contexts, T106_relays_functions_run_in_its_context)
+{
+    struct net net;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    relay_in_context(&net, end_by_peers);
+    cr_assert_str_eq(seen.text, "p:pair done:pair ");
+    cr_assert_eq(seen.released, 1);
+    relay_in_context(&net, end_by_time);
+    relay_in_context(&net, end_by_cancel);
+    cr_assert_str_eq(seen.text, "p:pair done:pair p:pair failed:pair p:pair failed:pair ");
+    cr_assert_eq(seen.released, 3);
+    net_close(&net);
+}
+
 /* ---- T107 ------------------------------------------------------------------------------------ */
 
 static bool note_failure(struct gyre_loop *loop, const struct gyre_failure *failure, void *arg)
