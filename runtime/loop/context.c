@@ -60,8 +60,10 @@ void gyre_context_release(struct gyre_context *context)
     while (context != NULL &&
            atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) == 1) {
         struct gyre_context *parent = context->parent;
+        struct gyre_context *current = gyre__thread.context;
         if (context->options.release != NULL)
             context->options.release(context->options.value, context->options.arg);
+        gyre__thread.context = current; /* whatever it has entered */
         gyre__port_release(context, sizeof(*context));
         context = parent;
     }

@@ -232,6 +232,7 @@ static inline int sleep_and_poll(struct gyre_loop *loop, uint64_t timeout_ns)
         gyre__counter_add(&loop->counters.sleeps, 1);
         if (loop->options.wait != NULL) {
             int r = loop->options.wait(loop, timeout_ns, loop->options.wait_arg);
+            gyre__context_end(); /* whatever it has entered */
             if (r < 0)
                 return r;
             timeout_ns = 0;

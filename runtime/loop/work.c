@@ -77,6 +77,15 @@ static void finish(struct gyre_work *work, int result)
         port->unpark(&work->state);
 }
 
+/* Calls the user's function: the result. */
+static int call(const struct gyre_work *work)
+{
+    struct gyre_context *context = gyre_context_current();
+    int r = work->work(work->task.arg);
+    (void)gyre_context_enter(context); /* whatever it has entered */
+    return r;
+}
+
 void gyre_work_run(struct gyre_work *work)
 {
     if (!begin(work))
@@ -84,7 +93,7 @@ void gyre_work_run(struct gyre_work *work)
     else if (gyre__loop_is_inherited(work->loop))
         finish(work, -ECANCELED); /* the parent runs it: else it would be run in two processes */
     else
-        finish(work, work->work(work->task.arg));
+        finish(work, call(work));
 }
 
 void gyre_work_cancel(struct gyre_work *work)
