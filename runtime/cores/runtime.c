@@ -132,9 +132,10 @@ static int run_teardown(struct gyre_loop *loop, int status, void *arg)
  * door when this turn began: the end is posted after all of that, and the turn is still run. */
 static int run_end(struct gyre_loop *loop, int status, void *arg)
 {
-    (void)arg;
+    struct gyre__core *core = arg;
     gyre__assert_on_loop();
-    if (status == 0)
+    core->ended = status == 0;
+    if (core->ended)
         gyre__loop_stop_managed(loop);
     return 0;
 }
@@ -205,6 +206,20 @@ static int run_setup(struct gyre_loop *loop, int status, void *arg)
     return 0; /* start returns the failure, so that the error hook need not hear of it */
 }
 
+/* Runs the loop until its end. Who unwinds the run unwinds it to here, where it goes on: with what
+ * it has left, and with the end once more if it was in the turn that met that. */
+static int run_loop(struct gyre__core *core)
+{
+    int r = gyre__loop_run_managed(core->loop);
+    while (r == GYRE_UNWIND) {
+        if (core->ended)
+            post_or_abort(core, &core->end);
+        core->ended = false;
+        r = gyre__loop_run_managed(core->loop);
+    }
+    return r;
+}
+
 /* Runs on after a failed run, as far as it goes, until the loop's teardown has been called. */
 static int run_after_failure(struct gyre__core *core, int result)
 {
@@ -222,7 +237,7 @@ static int run_after_failure(struct gyre__core *core, int result)
     /* acquire: pairs with the release in post_teardowns */
     while (atomic_load_explicit(&runtime->teardowns_posted, memory_order_acquire) == 0)
         runtime->port->park(&runtime->teardowns_posted, 0);
-    return core->torn_down ? 0 : gyre__loop_run_managed(core->loop);
+    return core->torn_down ? 0 : run_loop(core);
 }
 
 static void run_core(void *arg)
@@ -238,7 +253,7 @@ static void run_core(void *arg)
 
     /* relaxed: who asks compares it with its own, and this thread sees its own store */
     atomic_store_explicit(&core->serial, gyre__thread_serial(), memory_order_relaxed);
-    int r = gyre__loop_run_managed(core->loop);
+    int r = run_loop(core);
     while (r < 0 && !gyre__runtime_is_inherited(runtime))
         r = run_after_failure(core, r);
     if (gyre__runtime_is_inherited(runtime))

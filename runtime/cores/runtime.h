@@ -66,6 +66,7 @@ struct gyre__core {
     bool setup_over; /* [o] */
     int setup_result; /* [o], and [s] once setups_left is 0 */
     bool torn_down; /* [o] */
+    bool ended; /* [o] `end` was run last */
     _Atomic uint64_t serial; /* [a] of the thread, 0 at first */
 };
 

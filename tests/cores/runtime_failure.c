@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 
 #include <gyre/task.h>
+#include <gyre/timer.h>
 
 #include "cores/runtime.h"
 #include "support.h"
@@ -167,6 +168,55 @@ GYRE_TEST(runtime_failure, result_of_a_teardown_goes_to_the_error_hook)
     cr_assert_eq(failures.last.fd, -1);
     cr_assert_null(failures.last.fn, "its function is of another type");
     cr_assert_eq(failures.last.arg, &thing);
+}
+
+/* ---- GYRE_UNWIND ----------------------------------------------------------------------------- */
+
+static int unwind(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)test_count(loop, status, arg);
+    return GYRE_UNWIND;
+}
+
+GYRE_TEST(runtime_failure, loop_whose_run_is_unwound_goes_on)
+{
+    unsigned threads = test_threads();
+    struct crew crew = {.setup_result = {0}};
+    struct test_calls calls = {.run = 0};
+    crew.runtime = test_runtime(LOOPS, crew_setup, crew_teardown, &crew);
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(gyre_loop_add_callback(gyre_runtime_loop(crew.runtime, 1), unwind, &calls), 0);
+    cr_assert_eq(gyre_runtime_start(crew.runtime), 0);
+    gyre_runtime_stop(crew.runtime);
+    cr_assert_eq(gyre_runtime_join(crew.runtime), 0);
+    cr_assert_eq(test_load(&calls.run), 3, "what an unwinding leaves is run next");
+    cr_assert_eq(sum(crew.teardowns), LOOPS);
+    cr_assert_eq(test_load(&crew.posts.run), LOOPS);
+    gyre_runtime_destroy(crew.runtime);
+    cr_assert(test_threads_settle(threads));
+}
+
+/* The timers are due in the turn in which the loop is told to end. */
+static int unwind_behind_the_end(struct gyre_loop *loop, unsigned index, void *arg)
+{
+    uint64_t handle;
+    int r = 0;
+    (void)index;
+    for (unsigned i = 0; r == 0 && i < 3; i++)
+        r = gyre_loop_call_at(loop, 0, &handle, unwind, arg);
+    return r;
+}
+
+GYRE_TEST(runtime_failure, unwinding_loses_no_end)
+{
+    struct test_calls calls = {.run = 0};
+    struct gyre_runtime *runtime = test_runtime(1, NULL, unwind_behind_the_end, &calls);
+    cr_assert_eq(gyre_runtime_start(runtime), 0);
+    gyre_runtime_stop(runtime);
+    cr_assert_eq(gyre_runtime_join(runtime), 0);
+    cr_assert_eq(test_load(&calls.run), 3);
+    cr_assert_eq(test_load(&calls.cancelled), 0);
+    gyre_runtime_destroy(runtime);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */

@@ -10,7 +10,8 @@
  *           returned: a teardown may still post to any loop, and that still runs. Then each loop
  *           stops and closes; what is pending ends with -ECANCELED on its own thread.
  * failure   A loop whose run fails (its backend's wait, or the user's) stops the runtime, and join
- *           returns the error. Its own teardown is still called.
+ *           returns the error. Its own teardown is still called. GYRE_UNWIND is no failure: it
+ *           ends the run, and the next one begins with what that has left (T77).
  * Loops     Exist from create on, so that work can be posted and listeners opened before start.
  */
 #ifndef GYRE_RUNTIME_H
