@@ -94,7 +94,8 @@ static int call_fn(struct gyre_loop *loop, int status, void *arg)
     struct broadcast *broadcast = arg;
     gyre__assert_on_loop();
     call(loop, status, broadcast->fn, broadcast->arg);
-    count_down(broadcast);
+    if (!gyre__loop_is_inherited(loop)) /* else it has forked, and done is the parent's */
+        count_down(broadcast);
     return 0;
 }
 

@@ -115,6 +115,8 @@ static int run_teardown(struct gyre_loop *loop, int status, void *arg)
     gyre__assert_on_loop();
     if (status == 0 && core->setup_result == 0 && options->teardown != NULL)
         r = options->teardown(loop, core->index, options->arg);
+    if (gyre__loop_is_inherited(loop))
+        return 0; /* it has forked: there are no others in the child */
     (void)gyre_context_enter(NULL); /* the task's, whatever it has entered */
     if (r < 0)
         gyre__loop_report(
