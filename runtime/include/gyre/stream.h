@@ -200,7 +200,7 @@ GYRE_API void gyre_relay_options_init(struct gyre_relay_options *options) GYRE_A
  * most GYRE_STREAM_BUFFER bytes a direction, none while idle), half-close as half-close and reset
  * as reset. Bytes that a stream keeps unread are sent on first. Afterwards both streams are closed,
  * or reset if the relay ended with an error, and `done`, which may be NULL and is never called
- * inside this call, gets the result once.
+ * inside this call, gets the result once. It runs in the caller's context, and so does `progress`.
  *
  * Threads:  the loop's.
  * Order:    bytes that came before a reset are sent on before it; those that the system has not
