@@ -214,7 +214,8 @@ GYRE_ON_LOOP static void fail(struct gyre_relay *relay, int side, int64_t error)
         failed->ended = true; /* such a connection may stand still for ever */
     if (!is_sending(failed))
         clear(&failed->out, relay);
-    clear(&other->in, relay);
+    if (relay->state != WAITING) /* else `received` may stand on the stack, and use them */
+        clear(&other->in, relay);
     other->channel.backend->operations->cancel(&other->channel.in);
     advance(relay, side);
 }

@@ -3,6 +3,7 @@
  * The sentence of gyre/stream.h about a `received` that runs the loop: what it was given stays as
  * it is, and what comes meanwhile comes afterwards.
  */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -169,5 +170,74 @@ GYRE_TEST(nested, run_inside_received_may_see_the_streams_close)
     cr_assert_str_eq(user->text, "r4");
     user_free(user);
     close(nested.fd);
+    net_close(&net);
+}
+
+/* ---- relayed inside `received` --------------------------------------------------------------- */
+
+struct relayed {
+    struct net *net;
+    struct gyre_stream *other;
+    int other_fd;
+    int third_fd; /* of a stream that keeps what it receives */
+    unsigned received;
+    unsigned done;
+    bool intact;
+};
+
+static void note_done(struct gyre_loop *loop, const struct gyre_relay_result *result, void *arg)
+{
+    struct relayed *relayed = arg;
+    (void)loop;
+    cr_assert_eq(result->status, -ECONNRESET);
+    relayed->done++;
+}
+
+static void relay_and_run(struct gyre_stream *stream, const void *data, size_t bytes,
+                          size_t *ret_used, void *arg)
+{
+    struct relayed *relayed = arg;
+    struct gyre_relay *relay;
+    if (relayed->received++ == 0) {
+        *ret_used = 0;
+        return;
+    }
+    cr_assert_eq(bytes, strlen("keptx"));
+    cr_assert_eq(gyre_stream_relay(relayed->other, stream, NULL, &relay, note_done, relayed), 0);
+    raw_reset(relayed->other_fd);
+    settle_inside(relayed->net);
+    raw_send_text(relayed->third_fd, "others");
+    settle_inside(relayed->net);
+    relayed->intact = memcmp(data, "keptx", bytes) == 0;
+}
+
+static const struct gyre_stream_events relaying = {.received = relay_and_run};
+
+GYRE_TEST(nested, relay_that_fails_inside_received_leaves_its_bytes)
+{
+    struct net net;
+    struct relayed relayed = {.net = &net};
+    int fds[2];
+    int others[2];
+    net_open(&net);
+    pair_unix(fds);
+    pair_tcp(others);
+    gyre_stream_bind(stream_on(&net, fds[0]), &relaying, &relayed);
+    relayed.other = stream_on(&net, others[0]);
+    gyre_stream_bind(relayed.other, NULL, NULL); /* it receives */
+    relayed.other_fd = others[1];
+    struct user *third = user_on_unix(&net, &relayed.third_fd);
+    third->on_received = ACT_KEEP;
+    raw_send_text(fds[1], "kept");
+    settle_twice(&net);
+    raw_send_text(fds[1], "x");
+    settle_twice(&net);
+    cr_assert_eq(relayed.received, 2);
+    cr_assert(relayed.intact);
+    net_pass(&net, SECOND_NS);
+    cr_assert_eq(relayed.done, 1);
+    user_free(third);
+    close(relayed.third_fd);
+    close(fds[1]);
     net_close(&net);
 }
