@@ -100,12 +100,12 @@ static int start_threads(struct gyre_executor *executor, const char *name)
 /* Ends the queue and joins; what was not begun is cancelled. */
 static void shut(struct gyre_executor *executor)
 {
-    if (executor->submit != NULL || is_inherited(executor))
-        return; /* in a child there is nobody to join */
     if (gyre__thread.executor == executor) {
         (void)gyre__executor_acquire(executor);
         gyre__thread.executor = NULL;
     }
+    if (executor->submit != NULL || is_inherited(executor))
+        return; /* in a child there is nobody to join */
     for (uint32_t left = gyre__work_queue_close(&executor->queue); left > 0; left--)
         gyre_work_cancel(gyre__work_queue_pop(&executor->queue));
     while (executor->threads_count > 0)

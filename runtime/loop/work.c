@@ -77,13 +77,15 @@ static void finish(struct gyre_work *work, int result)
         port->unpark(&work->state);
 }
 
-/* Calls the user's function: the result. */
-static int call(const struct gyre_work *work)
+static void run(struct gyre_work *work)
 {
+    uint32_t forks = gyre__forks_now();
     struct gyre_context *context = gyre_context_current();
-    int r = work->work(work->task.arg);
+    int result = work->work(work->task.arg);
     (void)gyre_context_enter(context); /* whatever it has entered */
-    return r;
+    if (forks == gyre__forks_now())
+        finish(work, result);
+    /* else it has forked: the child's close frees the work, or has */
 }
 
 void gyre_work_run(struct gyre_work *work)
@@ -93,7 +95,7 @@ void gyre_work_run(struct gyre_work *work)
     else if (gyre__loop_is_inherited(work->loop))
         finish(work, -ECANCELED); /* the parent runs it: else it would be run in two processes */
     else
-        finish(work, call(work));
+        run(work);
 }
 
 void gyre_work_cancel(struct gyre_work *work)

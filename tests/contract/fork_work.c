@@ -232,6 +232,73 @@ static void T112_worker_that_has_forked_ends_in_the_child(void)
     CHECK_EQ(munmap(shared, sizeof(*parted.runs)), 0);
 }
 
+struct household {
+    struct gyre_loop *loop;
+    struct gyre_executor *executor; /* NULL: the loop's own */
+    void (*leave)(struct household *household);
+    _Atomic pid_t child;
+};
+
+static void leave_executor(struct household *household)
+{
+    gyre_executor_destroy(household->executor);
+}
+
+static void leave_loop(struct household *household)
+{
+    gyre_loop_destroy(household->loop);
+}
+
+static void leave_loop_first(struct household *household)
+{
+    leave_loop(household);
+    leave_executor(household);
+}
+
+static void leave_executor_first(struct household *household)
+{
+    leave_executor(household);
+    leave_loop(household);
+}
+
+static int fork_and_leave(void *arg)
+{
+    struct household *household = arg;
+    pid_t child = fork();
+    if (child == 0)
+        household->leave(household);
+    else
+        atomic_store_explicit(&household->child, child, memory_order_release);
+    return 0; /* in the child the worker ends, which may touch nothing of what is gone */
+}
+
+static void part_in_work(void (*leave)(struct household *household), bool owned)
+{
+    struct household household = {.loop = family_loop(), .leave = leave, .child = -1};
+    struct gyre_executor_options options;
+    gyre_executor_options_init(&options);
+    options.threads = 1;
+    if (!owned)
+        CHECK_EQ(gyre_executor_create(&options, &household.executor), 0);
+    CHECK_EQ(gyre_loop_run_in_executor(household.loop, household.executor, fork_and_leave,
+                                       stop_at_end, &household),
+             0);
+    CHECK_EQ(gyre_loop_run(household.loop), 0);
+    join_child_in_time(atomic_load_explicit(&household.child, memory_order_acquire));
+    gyre_loop_destroy(household.loop);
+    gyre_executor_destroy(household.executor);
+}
+
+/* Under the address sanitizer. */
+static void T112_work_that_has_forked_may_let_go_of_all_in_the_child(void)
+{
+    part_in_work(leave_executor, false);
+    part_in_work(leave_loop, false);
+    part_in_work(leave_loop, true);
+    part_in_work(leave_loop_first, false);
+    part_in_work(leave_executor_first, false);
+}
+
 /* ---- futures --------------------------------------------------------------------------------- */
 
 static void resolve(struct gyre_future *future)
@@ -288,6 +355,7 @@ static const struct plain_case cases[] = {
     PLAIN_CASE(T112_a_parents_work_is_not_run_in_a_child),
     PLAIN_CASE(T112_a_parents_executor_refuses_in_a_child),
     PLAIN_CASE(T112_worker_that_has_forked_ends_in_the_child),
+    PLAIN_CASE(T112_work_that_has_forked_may_let_go_of_all_in_the_child),
     PLAIN_CASE(T112_functions_that_wait_are_let_go_of_once_in_a_child),
 };
 
