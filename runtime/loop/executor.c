@@ -6,7 +6,7 @@
  *             holds it: the threads are joined then, and only the memory waits for the last
  *             reference, so that a submit that comes later is refused and not a crash. A worker
  *             that ends its own executor, as the last to hold a loop may, is not joined: it takes a
- *             reference until it is out of here.
+ *             reference until it is out of here. So does a submit, for the work may do that.
  * Threads     start when it is made. Started with the first work that finds none idle was rejected:
  *             a submit would fail for threads, and at the busiest moment.
  */

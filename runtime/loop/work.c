@@ -168,6 +168,18 @@ static int find_executor(struct gyre_loop *loop, struct gyre_executor **executor
     return r;
 }
 
+/* The work may be what ends an executor, and may have done so before the submit is over. */
+static int hand_over(const struct gyre__works *works, struct gyre_executor *executor,
+                     struct gyre_work *work)
+{
+    if (executor == works->set || executor == works->own)
+        return gyre__executor_submit(executor, work); /* the loop holds it */
+    (void)gyre__executor_acquire(executor);
+    int r = gyre__executor_submit(executor, work);
+    gyre__executor_release(executor);
+    return r;
+}
+
 GYRE_ON_LOOP static int submit(struct gyre_loop *loop, struct gyre_executor *executor,
                                const struct gyre_work *made)
 {
@@ -179,7 +191,7 @@ GYRE_ON_LOOP static int submit(struct gyre_loop *loop, struct gyre_executor *exe
     gyre__task_capture(&work->task);
     work->loop = gyre_loop_acquire(loop);
     enlist(&loop->works, work);
-    int r = gyre__executor_submit(executor, work);
+    int r = hand_over(&loop->works, executor, work);
     if (r == 0)
         return 0;
     delist(&loop->works, work);

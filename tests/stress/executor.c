@@ -226,8 +226,42 @@ static void no_wake_up_is_lost(void)
     gyre_loop_destroy(loop);
 }
 
+/* The worker may be through, and its executor gone, before the submit returns. */
+static int end_executor(void *arg)
+{
+    gyre_executor_destroy(*(struct gyre_executor **)arg);
+    return 7;
+}
+
+static int count_end(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)arg;
+    rallies += status == 7;
+    return gyre_loop_stop(loop);
+}
+
+static void work_may_end_its_executor_at_once(void)
+{
+    struct gyre_loop *loop = crew_loop_make(0);
+    struct gyre_executor_options options;
+    struct gyre_executor *executor = NULL;
+    unsigned rounds = (unsigned)crew_size("GYRE_STRESS_ROUNDS", 400, 100);
+    gyre_executor_options_init(&options);
+    options.threads = 2;
+    rallies = 0;
+    for (unsigned round = 0; round < rounds; round++) {
+        if (!CHECK_EQ(gyre_executor_create(&options, &executor), 0))
+            break;
+        CHECK_EQ(gyre_loop_run_in_executor(loop, executor, end_executor, count_end, &executor), 0);
+        CHECK_EQ(gyre_loop_run(loop), 0);
+    }
+    CHECK_EQ(rallies, rounds);
+    gyre_loop_destroy(loop);
+}
+
 static const struct plain_case cases[] = {
     PLAIN_CASE(each_piece_of_work_is_done_once),
     PLAIN_CASE(no_wake_up_is_lost),
+    PLAIN_CASE(work_may_end_its_executor_at_once),
 };
 PLAIN_MAIN(cases)
