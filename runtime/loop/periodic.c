@@ -128,7 +128,7 @@ static int tick(struct gyre_loop *loop, int status, void *arg)
     gyre__meter_rename(loop->meter, (union gyre__function){.fn = fn});
     int r = fn(loop, 0, fn_arg);
     (void)gyre_context_enter(context); /* the next call's is this one's, whatever fn entered */
-    if (goes_on) {
+    if (goes_on && !gyre__loop_is_inherited(loop)) { /* fn may have forked, and freed it there */
         periodic->in_call = NULL;
         arm_next(periodic);
     }

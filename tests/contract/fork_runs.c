@@ -5,6 +5,8 @@
  * A plain program, since Criterion takes a fork for its own.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <gyre/gyre.h>
 
@@ -195,12 +197,56 @@ static void T112_calls_in_a_run_that_was_forked_inside_are_refused(void)
     CHECK_EQ(couple.parted.after, 2 * TIMERS); /* cancelled: none was lost */
 }
 
+/* ---- what is freed in the child, inside of its own call -------------------------------------- */
+
+struct clockwork {
+    struct parted parted;
+    struct gyre_periodic *periodic;
+};
+
+static int fork_and_free(struct gyre_loop *loop, int status, void *arg)
+{
+    struct clockwork *clockwork = arg;
+    if (status != 0)
+        return 0;
+    (void)family_fork(loop, status, &clockwork->parted);
+    if (clockwork->parted.child != 0)
+        return gyre_loop_stop(loop);
+    CHECK_EQ(gyre_periodic_stop(clockwork->periodic), -ECHILD);
+    memset(clockwork->periodic, 0xff, sizeof(*clockwork->periodic)); /* a crash, if it is used */
+    free(clockwork->periodic);
+    return 0;
+}
+
+static void T112_periodic_may_be_freed_in_the_child_inside_its_call(void)
+{
+    struct gyre_loop *loop = family_loop();
+    struct clockwork clockwork = {.parted = {.child = -1}};
+    clockwork.periodic = malloc(sizeof(*clockwork.periodic));
+    if (!CHECK(clockwork.periodic != NULL))
+        return;
+    CHECK_EQ(gyre_periodic_init(clockwork.periodic, loop, 1000, fork_and_free, &clockwork), 0);
+    CHECK_EQ(gyre_periodic_start(clockwork.periodic), 0);
+    int result = gyre_loop_run(loop);
+    if (clockwork.parted.child == 0) {
+        CHECK_EQ(result, -ECHILD);
+        gyre_loop_destroy(loop);
+        plain_exit_child();
+    }
+    CHECK_EQ(result, 0);
+    family_join(clockwork.parted.child);
+    CHECK(gyre_periodic_is_running(clockwork.periodic));
+    gyre_loop_destroy(loop);
+    free(clockwork.periodic);
+}
+
 static const struct plain_case cases[] = {
     PLAIN_CASE(T112_run_that_was_forked_inside_returns_in_the_child),
     PLAIN_CASE(T112_unwinding_ends_the_parents_run_alone),
     PLAIN_CASE(T112_all_runs_that_are_nested_return_in_the_child),
     PLAIN_CASE(T112_outer_run_of_the_same_loop_returns_in_the_child_too),
     PLAIN_CASE(T112_calls_in_a_run_that_was_forked_inside_are_refused),
+    PLAIN_CASE(T112_periodic_may_be_freed_in_the_child_inside_its_call),
 };
 
 PLAIN_MAIN(cases)
