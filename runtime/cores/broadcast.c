@@ -54,8 +54,8 @@ GYRE_ON_LOOP static void call(struct gyre_loop *loop, int status, gyre_fn *fn, v
     (void)gyre_context_enter(context); /* that hears of it, whatever fn has entered */
     struct gyre_failure failure = {
         .kind = GYRE_FAILED_CALLBACK, .error = r, .fd = -1, .fn = fn, .arg = arg};
-    if (r < 0 && status == 0)
-        gyre__loop_report(loop, &failure);
+    if (r != 0 && status == 0)
+        gyre__loop_judge(loop, &failure);
 }
 
 static int call_done(struct gyre_loop *loop, int status, void *arg)

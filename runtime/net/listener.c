@@ -85,12 +85,12 @@ void gyre__listener_part_ended(struct gyre__part *part)
         gyre__context_begin(listener->done_context);
         int r = listener->done(loop, status, listener->done_arg);
         (void)gyre_context_enter(listener->done_context); /* whatever it has entered */
-        if (r < 0)
-            gyre__loop_report(loop, &(struct gyre_failure){.kind = GYRE_FAILED_CALLBACK,
-                                                           .error = r,
-                                                           .fd = -1,
-                                                           .fn = listener->done,
-                                                           .arg = listener->done_arg});
+        if (r != 0)
+            gyre__loop_judge(loop, &(struct gyre_failure){.kind = GYRE_FAILED_CALLBACK,
+                                                          .error = r,
+                                                          .fd = -1,
+                                                          .fn = listener->done,
+                                                          .arg = listener->done_arg});
         gyre__context_end();
     }
     gyre__listener_release(listener);
@@ -267,8 +267,11 @@ static void command(struct gyre_listener *listener, enum gyre__listener_command 
     listener->done_context = gyre__context_capture();
     listener->command = what;
     /* Before the posts: only if every part had ended by itself is this the last. */
-    if (count_down(listener) && done != NULL)
+    if (count_down(listener) && done != NULL) {
+        struct gyre_context *context = gyre_context_current();
         (void)done(listener->parts[0].loop, -ECANCELED, arg); /* no loop to report to */
+        (void)gyre_context_enter(context); /* whatever it has entered */
+    }
     for (unsigned i = 0; i < listener->count; i++) {
         struct gyre__part *part = &listener->parts[i];
         if (!part->posted)

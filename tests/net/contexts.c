@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * contexts - rules T106 and T107 for listeners and streams: accept runs in the context of the
- * listener's open, a stream's events in that of its last bind, or of its connect.
+ * contexts - rules T106 to T109 for listeners and streams: accept runs in the context of the
+ * listener's open, a stream's events in that of its last bind, or of its connect. And T77, of what
+ * a listener calls last.
  */
 #include <errno.h>
 #include <string.h>
@@ -392,5 +393,57 @@ GYRE_TEST(contexts, T107_listeners_context_hears_of_it_whatever_was_entered)
     gyre_context_release(server);
     cr_assert_eq(seen.released, 1);
     close(fd);
+    net_close(&net);
+}
+
+static int enter_other(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    note(status == -ECANCELED ? "cancelled:" : "done:");
+    (void)gyre_context_enter(arg);
+    return 0;
+}
+
+GYRE_TEST(contexts, T109_close_of_a_listener_leaves_the_callers_context)
+{
+    struct net net;
+    struct gyre_listener *listener;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    struct gyre_context *caller = make(NULL, "caller");
+    struct gyre_context *other = make(NULL, "other");
+    cr_assert_eq(
+        gyre_listener_open_on(&net.loop, 1, "127.0.0.1:0", NULL, &listener, leave_and_refuse, NULL),
+        0);
+    net_close(&net); /* so done is called inside */
+    (void)gyre_context_enter(caller);
+    gyre_listener_close(listener, enter_other, other);
+    cr_assert_str_eq(seen.text, "cancelled:caller ");
+    cr_assert_eq(gyre_context_enter(NULL), caller);
+    gyre_context_release(caller);
+    gyre_context_release(other);
+    cr_assert_eq(seen.released, 2);
+}
+
+static int unwind(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    note(status == -ECANCELED ? "cancelled:" : "done:");
+    return GYRE_UNWIND;
+}
+
+GYRE_TEST(contexts, T77_listeners_done_ends_the_run)
+{
+    struct net net;
+    struct gyre_listener *listener;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    cr_assert_eq(
+        gyre_listener_open_on(&net.loop, 1, "127.0.0.1:0", NULL, &listener, leave_and_refuse, NULL),
+        0);
+    gyre_listener_close(listener, unwind, NULL);
+    cr_assert_eq(gyre_loop_run(net.loop), GYRE_UNWIND);
+    cr_assert_str_eq(seen.text, "done:null ");
     net_close(&net);
 }

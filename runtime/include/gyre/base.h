@@ -80,7 +80,8 @@ struct gyre_loop;
  *
  * `status` is 0, or -ECANCELED when the loop closes first: then only release what arg holds. The
  * result is 0; a negative errno, which goes to the error hooks and stops nothing; or GYRE_UNWIND,
- * which makes the run return. Of a cancelled call it is ignored.
+ * which makes the run return. Of a cancelled call it is ignored. Like all that gyre calls, it has
+ * to return: neither longjmp, nor pthread_exit, nor a C++ exception may leave it.
  */
 typedef int gyre_fn(struct gyre_loop *loop, int status, void *arg);
 

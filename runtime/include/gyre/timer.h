@@ -6,7 +6,8 @@
  * at will; gyre_loop_call_at() is for a call that is made once and has a 64-bit handle.
  *
  * Order     Timers fire by deadline, and those of one deadline in the order in which they were
- *           armed. A timer that is armed again takes a new place in that order.
+ *           armed. A timer that is armed again takes a new place in that order. Due ones that a
+ *           turn has left, for its budget or GYRE_UNWIND, come before those that a later one finds.
  * Cost      Arming an armed timer for later is O(1) and touches no other timer: the case of idle
  *           timeouts. Arming and stopping are O(1), firing is O(log n) of those due soon,
  *           amortised.
