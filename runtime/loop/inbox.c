@@ -107,8 +107,7 @@ static void look(struct gyre_loop *loop)
     }
 }
 
-/* The lane at the queue's head is spent. */
-static void leave_queue(struct gyre_loop *loop, struct gyre__lane *lane)
+void gyre__inbox_leave_queue(struct gyre_loop *loop, struct gyre__lane *lane)
 {
     (void)gyre__queue_take(&loop->queue); /* the entry counts as its last message */
     if (loop->closed) {
@@ -119,17 +118,6 @@ static void leave_queue(struct gyre_loop *loop, struct gyre__lane *lane)
     if (lane->awaited)
         (void)detach(loop, &loop->inbox.attached); /* nothing more, for its producer waits */
     lane->awaited = false;
-}
-
-struct gyre__message gyre__inbox_take(struct gyre_loop *loop)
-{
-    struct gyre__lane *lane = gyre__lane_of_entry(loop->queue.head);
-    struct gyre__message message = gyre__lane_take(lane);
-    if (gyre__lane_is_spent(lane))
-        leave_queue(loop, lane);
-    else
-        loop->queue.taken++;
-    return message;
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */

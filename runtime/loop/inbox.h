@@ -67,8 +67,8 @@ void gyre__inbox_leave(struct gyre_loop *loop);
 /* Before a sleep: lets go of the attached lanes. False: there was more, and it is queued now. */
 bool gyre__inbox_detach(struct gyre_loop *loop);
 
-/* Takes the next message of the lane whose entry is the queue's head. */
-struct gyre__message gyre__inbox_take(struct gyre_loop *loop);
+/* The lane at the queue's head is spent. */
+void gyre__inbox_leave_queue(struct gyre_loop *loop, struct gyre__lane *lane);
 
 /* Closes the door, then the lanes, and queues what was there. */
 void gyre__inbox_close(struct gyre_loop *loop);

@@ -256,9 +256,7 @@ uint64_t gyre__lane_look(struct gyre__lane *lane)
     return see(lane, atomic_load_explicit(&lane->announced, memory_order_acquire));
 }
 
-/* The next message is the first of a chunk: of the head, or of the one behind it. noinline: as
- * next_chunk. */
-__attribute__((noinline)) static void step(struct gyre__lane *lane)
+void gyre__lane_step(struct gyre__lane *lane)
 {
     struct gyre__chunk *used_up = lane->head;
     if (lane->head_used != 0) {
@@ -269,14 +267,6 @@ __attribute__((noinline)) static void step(struct gyre__lane *lane)
     lane->head_stop = lane->head->size;
     if (lane->head->stamp_ns != 0)
         gyre__meter_note_post(lane->meter, lane->head->stamp_ns);
-}
-
-struct gyre__message gyre__lane_take(struct gyre__lane *lane)
-{
-    if (lane->head_used == lane->head_stop)
-        step(lane);
-    lane->taken++;
-    return lane->head->messages[lane->head_used++];
 }
 
 uint64_t gyre__lane_settle(struct gyre__lane *lane)

@@ -42,6 +42,10 @@
  * Stamp     If the loop has a meter, the first message of each chunk is stamped with the time when
  *           it is put, and its lag noted when it is taken. The stamp is the chunk's, and so travels
  *           with its messages. Both happen where a chunk is changed, off the usual path.
+ * Lines     The consumer writes to what it has read. A line that it only read stays with the producer
+ *           as well, shared: neither prefetcher nor prefetch instruction asks for that again, and
+ *           the store that uses it anew waits until the consumer's copy is gone, which took 240 ns
+ *           for each line between far cores.
  * Lifetime  Two references. The thread's lasts until it ends, is refused, or leaves a run of the
  *           loop while the lane is queued before others; the loop's until it closes, or finds that
  *           the thread's has gone and nothing is left.
@@ -161,8 +165,20 @@ static inline struct gyre__lane *gyre__lane_of_entry(struct gyre_task *entry)
 /* Looks how far the lane is filled: the number of messages not seen before. Not at an IDLE one. */
 uint64_t gyre__lane_look(struct gyre__lane *lane);
 
+/* Goes on to the next chunk: the next message is the first of it, or of the very first. */
+void gyre__lane_step(struct gyre__lane *lane);
+
 /* The next of the messages that were seen. */
-struct gyre__message gyre__lane_take(struct gyre__lane *lane);
+static inline struct gyre__message gyre__lane_take(struct gyre__lane *lane)
+{
+    if (lane->head_used == lane->head_stop)
+        gyre__lane_step(lane);
+    lane->taken++;
+    struct gyre__message *slot = &lane->head->messages[lane->head_used++];
+    struct gyre__message message = *slot;
+    slot->fn = NULL; /* see "Lines" */
+    return message;
+}
 
 static inline bool gyre__lane_is_spent(const struct gyre__lane *lane)
 {

@@ -158,9 +158,21 @@ GYRE_ON_LOOP static inline void run_task(struct gyre_loop *loop, struct gyre_tas
     call_posted(loop, message, status);
 }
 
+/* Takes the next message of the lane whose entry is the queue's head. */
+GYRE_ON_LOOP static inline struct gyre__message take_message(struct gyre_loop *loop)
+{
+    struct gyre__lane *lane = gyre__lane_of_entry(loop->queue.head);
+    struct gyre__message message = gyre__lane_take(lane);
+    if (gyre__lane_is_spent(lane))
+        gyre__inbox_leave_queue(loop, lane);
+    else
+        loop->queue.taken++;
+    return message;
+}
+
 GYRE_ON_LOOP static void run_message(struct gyre_loop *loop, int status)
 {
-    struct gyre__message message = gyre__inbox_take(loop);
+    struct gyre__message message = take_message(loop);
     if (message.fn == NULL) {
         run_task(loop, message.arg, status);
         return;
