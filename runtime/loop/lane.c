@@ -206,12 +206,11 @@ int gyre__lane_announce(struct gyre__lane *lane, struct gyre__door *door)
     return before == GYRE__LANE_CLOSED ? -ESHUTDOWN : GYRE__DOOR_POSTED;
 }
 
-bool gyre__lane_is_detoured(struct gyre__lane *lane)
+bool gyre__lane_stays_detoured(struct gyre__lane *lane)
 {
     /* relaxed: the tasks are in the door already, before whatever this thread pushes next */
-    if (lane->detoured &&
-        atomic_load_explicit(&lane->announced, memory_order_relaxed) == GYRE__LANE_IDLE)
-        lane->detoured = false;
+    lane->detoured =
+        atomic_load_explicit(&lane->announced, memory_order_relaxed) != GYRE__LANE_IDLE;
     return lane->detoured;
 }
 

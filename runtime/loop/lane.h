@@ -42,10 +42,10 @@
  * Stamp     If the loop has a meter, the first message of each chunk is stamped with the time when
  *           it is put, and its lag noted when it is taken. The stamp is the chunk's, and so travels
  *           with its messages. Both happen where a chunk is changed, off the usual path.
- * Lines     The consumer writes to what it has read. A line that it only read stays with the producer
- *           as well, shared: neither prefetcher nor prefetch instruction asks for that again, and
- *           the store that uses it anew waits until the consumer's copy is gone, which took 240 ns
- *           for each line between far cores.
+ * Lines     The consumer writes to what it has read. A line that it only read stays with the
+ *           producer as well, shared: neither prefetcher nor prefetch instruction asks for that
+ *           again, and the store that uses it anew waits until the other copy is gone, which took
+ *           240 ns for each line between far cores.
  * Lifetime  Two references. The thread's lasts until it ends, is refused, or leaves a run of the
  *           loop while the lane is queued before others; the loop's until it closes, or finds that
  *           the thread's has gone and nothing is left.
@@ -137,8 +137,13 @@ bool gyre__lane_put_tasks(struct gyre__lane *lane, struct gyre_task *const tasks
  * only forsake the lane. */
 int gyre__lane_announce(struct gyre__lane *lane, struct gyre__door *door);
 
-/* Whether tasks may be on a detour that the next message must not overtake. */
-bool gyre__lane_is_detoured(struct gyre__lane *lane);
+/* Whether tasks may be on a detour that the next message must not overtake; `stays`: of one with
+ * such tasks. */
+bool gyre__lane_stays_detoured(struct gyre__lane *lane);
+static inline bool gyre__lane_is_detoured(struct gyre__lane *lane)
+{
+    return lane->detoured && gyre__lane_stays_detoured(lane);
+}
 
 /* Sends tasks, chained from `newest` over `next`, by the detour: as gyre__door_post. */
 int gyre__lane_detour(struct gyre__lane *lane, struct gyre__door *door, struct gyre_task *newest,

@@ -19,9 +19,32 @@ struct gyre__nodes {
     uint32_t free_count;
 };
 
+/* A new node, or NULL. */
+struct gyre_task *gyre__node_make(void);
+
 /* A node of kind GYRE__TASK_NODE, or NULL. */
-struct gyre_task *gyre__node_take(struct gyre__nodes *nodes);
-void gyre__node_give(struct gyre__nodes *nodes, struct gyre_task *task);
+static inline struct gyre_task *gyre__node_take(struct gyre__nodes *nodes)
+{
+    struct gyre_task *task = nodes->free;
+    if (task == NULL)
+        return gyre__node_make();
+    nodes->free = task->next;
+    nodes->free_count--;
+    return task;
+}
+
+void gyre__node_free(struct gyre_task *task);
+
+static inline void gyre__node_give(struct gyre__nodes *nodes, struct gyre_task *task)
+{
+    if (nodes->free_count == GYRE__NODES_KEPT) {
+        gyre__node_free(task);
+        return;
+    }
+    task->next = nodes->free;
+    nodes->free = task;
+    nodes->free_count++;
+}
 
 /* Frees what is kept. */
 void gyre__nodes_deinit(struct gyre__nodes *nodes);

@@ -180,46 +180,64 @@ static int add_foreign(struct gyre_loop *loop, const struct gyre__message *messa
     return announce(loop, lane);
 }
 
-static int add_own(struct gyre_loop *loop, const struct gyre__message *message)
+static inline int add_own(struct gyre_loop *loop, gyre_fn *fn, void *arg,
+                          struct gyre_context *context)
 {
-    if (loop->closed)
-        return -ESHUTDOWN;
     struct gyre_task *task = gyre__node_take(&loop->nodes);
     if (task == NULL)
         return -ENOMEM;
-    task->fn = message->fn;
-    task->arg = message->arg;
-    task->tagged_context = (uintptr_t)message->context | GYRE__TASK_NODE;
+    task->fn = fn;
+    task->arg = arg;
+    task->tagged_context = (uintptr_t)context | GYRE__TASK_NODE;
     gyre__queue_append(&loop->queue, task);
     return 0;
 }
 
-static int add(struct gyre_loop *loop, const struct gyre__message *message)
+/* noinline: else its registers are saved and restored around the usual case, too. */
+__attribute__((noinline)) static int add_anywhere(struct gyre_loop *loop, gyre_fn *fn, void *arg,
+                                                  struct gyre_context *context)
 {
-    if (message->fn == NULL)
-        return -EINVAL;
     if (gyre__loop_is_inherited(loop))
         return -ECHILD;
     if (!gyre__loop_claim_room(loop, 1))
         return no_room(loop);
-    int r = gyre__loop_is_mine(loop) ? add_own(loop, message) : add_foreign(loop, message);
+    int r;
+    if (!gyre__loop_is_mine(loop))
+        r = add_foreign(loop, &(struct gyre__message){fn, arg, context});
+    else
+        r = loop->closed ? -ESHUTDOWN : add_own(loop, fn, arg, context);
     if (r != 0)
         gyre__loop_return_room(loop, 1);
     return r;
 }
 
-int gyre_loop_add_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
+static inline int add(struct gyre_loop *loop, gyre_fn *fn, void *arg, struct gyre_context *context)
 {
-    struct gyre__message message = {fn, arg, gyre__context_capture()};
-    int r = add(loop, &message);
-    if (r != 0)
-        gyre__context_drop(message.context);
-    return r;
+    if (fn == NULL)
+        return -EINVAL;
+    if (gyre__loop_is_inside(loop) && loop->options.queue_max == 0)
+        return add_own(loop, fn, arg, context);
+    return add_anywhere(loop, fn, arg, context);
 }
 
 int gyre_loop_spawn_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
 {
-    return add(loop, &(struct gyre__message){.fn = fn, .arg = arg});
+    return add(loop, fn, arg, NULL);
+}
+
+/* noinline: as add_anywhere. */
+__attribute__((noinline)) static int add_in_context(struct gyre_loop *loop, gyre_fn *fn, void *arg)
+{
+    struct gyre_context *context = gyre__context_capture();
+    int r = add(loop, fn, arg, context);
+    if (r != 0)
+        gyre__context_drop(context);
+    return r;
+}
+
+int gyre_loop_add_callback(struct gyre_loop *loop, gyre_fn *fn, void *arg)
+{
+    return gyre__thread.context == NULL ? add(loop, fn, arg, NULL) : add_in_context(loop, fn, arg);
 }
 
 /* ---- the posting form of call_at ------------------------------------------------------------- */
