@@ -43,6 +43,7 @@ static void know(struct gyre__inbox *inbox, struct gyre__lane *lane)
 static void queue_lane(struct gyre_loop *loop, struct gyre__lane *lane, uint64_t count)
 {
     lane->place = GYRE__LANE_QUEUED;
+    loop->inbox.flows |= count >= GYRE__INBOX_FLOW;
     lane->entry.next = NULL;
     gyre__queue_splice(&loop->queue, &lane->entry, &lane->entry, count);
     gyre__counter_add(&loop->counters.posts, count);
@@ -81,12 +82,21 @@ static bool detach(struct gyre_loop *loop, struct gyre__lane **link)
     return count == 0;
 }
 
-bool gyre__inbox_detach(struct gyre_loop *loop)
+/* False: there was more. */
+static bool detach_all(struct gyre_loop *loop)
 {
     bool all = true;
     while (loop->inbox.attached != NULL)
         all &= detach(loop, &loop->inbox.attached);
     return all;
+}
+
+bool gyre__inbox_detach(struct gyre_loop *loop)
+{
+    for (int i = 0; loop->inbox.flows && i < GYRE__INBOX_REST; i++)
+        gyre__port_relax();
+    loop->inbox.flows = false;
+    return detach_all(loop);
 }
 
 /* Looks at the attached lanes. */
@@ -132,7 +142,7 @@ static void meet_lane(struct gyre_loop *loop, struct gyre__lane *lane)
  * own lane until that was idle, and then it comes behind the task. */
 static void meet_detour(struct gyre_loop *loop)
 {
-    (void)gyre__inbox_detach(loop); /* those that had more are queued now */
+    (void)detach_all(loop); /* those that had more are queued now */
     for (struct gyre__lane *lane = loop->inbox.lanes; lane != NULL; lane = lane->next_of_loop) {
         lane->awaited = lane->place == GYRE__LANE_QUEUED;
         if (lane->awaited)

@@ -26,6 +26,11 @@
  *          it, and makes another for its next callback.
  * Why      While a thread posts steadily neither the door nor its node moves between the two cores,
  *          and the loop needs one look a turn. A loop that sleeps has no lane attached.
+ * Rest     To let go of a lane takes its word from the producer's core, whether more has come or
+ *          not. A loop that is faster than its producers would do little else: it takes a word and
+ *          a message's line for every few messages, and all wait for lines. So it rests for a
+ *          moment before it lets go of lanes that flow, and finds more at once: a post took 105 ns
+ *          between far cores without, and takes 58, and between near ones 33 and 23.
  * Memory   A loop drops the lanes of ended threads when their number has doubled since last time.
  */
 #ifndef GYRE_LOOP_INBOX_H
@@ -43,12 +48,15 @@ enum gyre__lane_place {
 
 enum gyre__inbox_limits {
     GYRE__INBOX_LOOKS = 16, /* turns without a message, after which a lane is let go */
+    GYRE__INBOX_FLOW = 4, /* messages of one look, after which a rest comes before the next */
+    GYRE__INBOX_REST = 32, /* relaxations, about half a microsecond */
     GYRE__INBOX_SWEEP_MIN = 16 /* lanes that a loop never sweeps for: 40 KiB */
 };
 
 struct gyre__inbox {
     struct gyre__lane *lanes; /* [o] all that it knows */
     struct gyre__lane *attached; /* [o] */
+    bool flows; /* [o] a look since the last sleep, or try, has found much */
     uint32_t count; /* [o] of lanes */
     uint32_t swept; /* [o] how many the last sweep left */
 };

@@ -77,7 +77,7 @@ struct gyre_work *gyre__work_queue_pop(struct gyre__work_queue *queue)
     struct gyre__work_cell *cell = &queue->cells[place & queue->mask];
     /* acquire: pairs with the release of push */
     while (atomic_load_explicit(&cell->sequence, memory_order_acquire) != place + 1)
-        ;
+        gyre__port_relax();
     struct gyre_work *work = cell->work;
     /* release: pairs with the acquire of push, a round later */
     atomic_store_explicit(&cell->sequence, place + queue->mask + 1, memory_order_release);
