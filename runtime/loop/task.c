@@ -62,6 +62,10 @@ static int post_past_lane(struct gyre_loop *loop, struct gyre__lane *lane,
     for (size_t i = 1; i < count; i++)
         tasks[i]->next = tasks[i - 1];
     struct gyre_task *newest = tasks[count - 1];
+    if (lane != NULL && !lane->pushed) { /* made for these tasks, of which it holds none */
+        gyre__lanes_forsake(lane);
+        lane = NULL;
+    }
     return rung(loop, lane == NULL ? gyre__door_post(&loop->door, newest, tasks[0])
                                    : gyre__lane_detour(lane, &loop->door, newest, tasks[0]));
 }

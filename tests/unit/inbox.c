@@ -27,15 +27,20 @@ static uintptr_t order[1000];
 static unsigned ran;
 static unsigned cancelled;
 
+static void begin_with(const struct gyre_loop_options *options)
+{
+    memory_count(&memory);
+    cr_assert_eq(gyre_loop_create(options, &loop), 0);
+    ran = 0;
+    cancelled = 0;
+}
+
 static void begin(uint64_t budget_ns)
 {
     struct gyre_loop_options options;
     gyre_loop_options_init(&options);
     options.callback_budget_ns = budget_ns;
-    memory_count(&memory);
-    cr_assert_eq(gyre_loop_create(&options, &loop), 0);
-    ran = 0;
-    cancelled = 0;
+    begin_with(&options);
 }
 
 static void set_fails(bool fails)
@@ -152,6 +157,30 @@ GYRE_TEST(inbox, a_task_without_any_lane_goes_through_the_door)
     post_task(1, 2);
     run_all();
     expect_in_order(3);
+    end();
+}
+
+GYRE_TEST(inbox, a_batch_that_a_new_lane_has_no_memory_for_goes_through_the_door)
+{
+    enum {
+        COUNT = GYRE__LANE_CHUNK_MIN + 1
+    };
+    static struct gyre_task many[COUNT];
+    struct gyre_task *batch[COUNT];
+    struct gyre_loop_options options;
+    gyre_loop_options_init(&options);
+    options.timing = GYRE_TIMING_TURNS; /* its tasks have lanes */
+    begin_with(&options);
+    for (unsigned i = 0; i < COUNT; i++) {
+        batch[i] = &many[i];
+        gyre_task_init(&many[i], run, (void *)(uintptr_t)i);
+    }
+    /* Enough for the lane and its first chunk. */
+    atomic_store_explicit(&memory.block_max, 2048, memory_order_relaxed);
+    cr_assert_eq(gyre_loop_post_batch(loop, batch, COUNT), 0);
+    cr_assert_eq(gyre_loop_add_callback(loop, run, (void *)COUNT), 0, "the lane is empty");
+    run_all();
+    expect_in_order(COUNT + 1);
     end();
 }
 

@@ -14,7 +14,8 @@
 static void *allocate(size_t bytes, void *arg)
 {
     struct memory *memory = arg;
-    if (atomic_load_explicit(&memory->fails, memory_order_relaxed))
+    size_t max = atomic_load_explicit(&memory->block_max, memory_order_relaxed);
+    if (atomic_load_explicit(&memory->fails, memory_order_relaxed) || (max != 0 && bytes > max))
         return NULL;
     void *block = malloc(bytes);
     if (block != NULL) {
