@@ -138,8 +138,9 @@ static void meet_lane(struct gyre_loop *loop, struct gyre__lane *lane)
     queue_lane(loop, lane, gyre__lane_look(lane));
 }
 
-/* Queues what lanes have announced before a task that took the detour. Nothing more can come by its
- * own lane until that was idle, and then it comes behind the task. */
+/* Queues what lanes have announced before a task that took the detour, or before a lane that its
+ * thread made at its end. Nothing more can come by the task's own lane until that was idle, and
+ * then it comes behind the task. */
 static void meet_detour(struct gyre_loop *loop)
 {
     (void)detach_all(loop); /* those that had more are queued now */
@@ -152,10 +153,6 @@ static void meet_detour(struct gyre_loop *loop)
 
 static void meet_task(struct gyre_loop *loop, struct gyre_task *task)
 {
-    if ((task->tagged_context & GYRE__TASK_DETOURED) != 0) {
-        task->tagged_context &= ~(uintptr_t)GYRE__TASK_DETOURED;
-        meet_detour(loop);
-    }
     gyre__counter_add(&loop->counters.posts, 1);
     gyre__queue_append(&loop->queue, task);
 }
@@ -166,6 +163,10 @@ static bool meet(struct gyre_loop *loop, struct gyre_task *task)
     enum gyre__task_kind kind = gyre__task_kind(task);
     if (kind == GYRE__TASK_CONTROL)
         return gyre__loop_meet_control(loop);
+    if ((task->tagged_context & GYRE__TASK_DETOURED) != 0) {
+        task->tagged_context &= ~(uintptr_t)GYRE__TASK_DETOURED;
+        meet_detour(loop);
+    }
     if (kind == GYRE__TASK_LANE)
         meet_lane(loop, gyre__lane_of_node(task));
     else

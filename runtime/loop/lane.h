@@ -145,7 +145,8 @@ static inline bool gyre__lane_is_detoured(struct gyre__lane *lane)
     return lane->detoured && gyre__lane_stays_detoured(lane);
 }
 
-/* Sends tasks, chained from `newest` over `next`, by the detour: as gyre__door_post. */
+/* Sends tasks, chained from `newest` over `next`, by the detour: as gyre__door_post. NULL: behind
+ * lanes that the thread has no longer, see lanes.h. */
 int gyre__lane_detour(struct gyre__lane *lane, struct gyre__door *door, struct gyre_task *newest,
                       struct gyre_task *oldest);
 

@@ -61,7 +61,7 @@ static bool make_room(struct gyre__lane_table *table)
 {
     if (table->count < table->size)
         return true;
-    struct gyre__lane_table larger = {.size = table->size};
+    struct gyre__lane_table larger = {.size = table->size, .left = table->left};
     if (count_open(table) * 2 >= table->size)
         larger.size = table->size == 0 ? BUCKETS_MIN : table->size * 2;
     larger.buckets = gyre__port_allocate(larger.size * sizeof(struct gyre__lane *));
@@ -91,8 +91,11 @@ struct gyre__lane *gyre__lanes_create(const struct gyre_loop *loop)
     if (gyre__thread_notice_end() != 0 || !make_room(table))
         return NULL;
     struct gyre__lane *lane = gyre__lane_create(loop->serial, loop->meter);
-    if (lane != NULL)
+    if (lane != NULL) {
         insert(table, lane);
+        if (table->left)
+            lane->node.tagged_context |= GYRE__TASK_DETOURED;
+    }
     table->last = lane;
     return lane;
 }
@@ -120,5 +123,5 @@ void gyre__lanes_thread_ends(struct gyre__lane_table *table)
         }
     }
     free_buckets(table);
-    *table = (struct gyre__lane_table){0};
+    *table = (struct gyre__lane_table){.left = table->left || table->count > 0};
 }

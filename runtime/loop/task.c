@@ -66,8 +66,9 @@ static int post_past_lane(struct gyre_loop *loop, struct gyre__lane *lane,
         gyre__lanes_forsake(lane);
         lane = NULL;
     }
-    return rung(loop, lane == NULL ? gyre__door_post(&loop->door, newest, tasks[0])
-                                   : gyre__lane_detour(lane, &loop->door, newest, tasks[0]));
+    bool alone = lane == NULL && !gyre__thread.lanes.left;
+    return rung(loop, alone ? gyre__door_post(&loop->door, newest, tasks[0])
+                            : gyre__lane_detour(lane, &loop->door, newest, tasks[0]));
 }
 
 static int post_foreign(struct gyre_loop *loop, struct gyre_task *const tasks[], size_t count)
@@ -153,6 +154,7 @@ int gyre_loop_post_batch(struct gyre_loop *loop, struct gyre_task *const tasks[]
 static bool is_by_door_alone(const struct gyre_loop *loop)
 {
     return !gyre__loop_is_inherited(loop) && !gyre__loop_is_mine(loop) && loop->meter == NULL &&
+           !gyre__thread.lanes.left &&
            (gyre__thread.lanes.size == 0 || gyre__lanes_find(loop) == NULL);
 }
 

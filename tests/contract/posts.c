@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * posts - rules T53 to T57: posts that wait, many at once, from everywhere, and bounded loops.
+ * posts - rules T53 to T57: posts that wait, many at once, from everywhere, and bounded loops; and
+ * T38 where a thread ends.
  */
 #include "support.h"
 
@@ -14,6 +15,79 @@ enum {
 };
 
 static uint64_t handle; /* of calls that no test cancels */
+
+/* ---- T38 ------------------------------------------------------------------------------------- */
+
+/* A thread that posts until the last of its destructors. */
+static struct {
+    struct scene *scene;
+    pthread_key_t key;
+    pthread_barrier_t barrier;
+    struct gyre_task task;
+    bool task_first;
+    int rounds; /* of destructors */
+    int failed;
+} farewell;
+
+static bool add_farewell(const char *text)
+{
+    struct scene *scene = farewell.scene;
+    return gyre_loop_add_callback(scene->loop, say_word, word_of(scene, text)) == 0;
+}
+
+static void say_farewell(void *arg)
+{
+    if (farewell.rounds++ == 0) { /* the library's own may be called behind it */
+        farewell.failed += pthread_setspecific(farewell.key, arg) != 0;
+        return;
+    }
+    if (!farewell.task_first)
+        farewell.failed += !add_farewell("callback");
+    farewell.failed += gyre_loop_post(farewell.scene->loop, &farewell.task) != 0;
+    if (farewell.task_first)
+        farewell.failed += !add_farewell("callback");
+}
+
+static void *post_and_leave(void *arg)
+{
+    farewell.failed = pthread_setspecific(farewell.key, &farewell) != 0;
+    farewell.failed += !add_farewell("first");
+    farewell.failed += gyre_loop_add_callback(farewell.scene->loop, stop_loop, NULL) != 0;
+    (void)pthread_barrier_wait(&farewell.barrier);
+    (void)pthread_barrier_wait(&farewell.barrier); /* the loop has run, and waited for nothing */
+    farewell.failed += !add_farewell("second");
+    return arg;
+}
+
+static void end_thread(bool task_first, const char *expected)
+{
+    struct scene scene;
+    scene_open(&scene);
+    farewell.scene = &scene;
+    farewell.task_first = task_first;
+    farewell.rounds = 0;
+    gyre_task_init(&farewell.task, say_word, word_of(&scene, "task"));
+    cr_assert_eq(pthread_key_create(&farewell.key, say_farewell), 0);
+    cr_assert_eq(pthread_barrier_init(&farewell.barrier, NULL, 2), 0);
+    pthread_t thread = start_thread(post_and_leave, NULL);
+    (void)pthread_barrier_wait(&farewell.barrier);
+    cr_assert_eq(gyre_loop_run(scene.loop), 0);
+    (void)pthread_barrier_wait(&farewell.barrier);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(farewell.failed, 0);
+    cr_assert_eq(farewell.rounds, 2);
+    cr_assert_eq(scene_run(&scene), 0);
+    cr_assert_str_eq(scene.text, expected);
+    cr_assert_eq(pthread_barrier_destroy(&farewell.barrier), 0);
+    cr_assert_eq(pthread_key_delete(farewell.key), 0);
+    scene_close(&scene);
+}
+
+GYRE_TEST(posts, T38_posts_of_a_thread_that_ends_run_in_order)
+{
+    end_thread(true, "first second task callback");
+    end_thread(false, "first second callback task");
+}
 
 /* ---- T53, T54 -------------------------------------------------------------------------------- */
 
