@@ -26,7 +26,7 @@ enum gyre__task_kind {
 
 enum gyre__task_tag {
     GYRE__TASK_KINDS = 7, /* the bits of the kind */
-    GYRE__TASK_DETOURED = 8, /* in the door: comes behind its thread's lane, see lane.h */
+    GYRE__TASK_DETOURED = 8, /* in the door: behind what its thread has in lanes, see lane.h */
     GYRE__TASK_TAGS = 15 /* memory for a context is aligned to 16 */
 };
 
