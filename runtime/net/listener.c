@@ -85,7 +85,7 @@ void gyre__listener_part_ended(struct gyre__part *part)
         gyre__context_begin(listener->done_context);
         int r = listener->done(loop, status, listener->done_arg);
         (void)gyre_context_enter(listener->done_context); /* whatever it has entered */
-        if (r != 0)
+        if (r != 0 && status == 0)
             gyre__loop_judge(loop, &(struct gyre_failure){.kind = GYRE_FAILED_CALLBACK,
                                                           .error = r,
                                                           .fd = -1,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * contexts - rules T106 to T109 for listeners and streams: accept runs in the context of the
- * listener's open, a stream's events in that of its last bind, or of its connect. And T77, of what
- * a listener calls last.
+ * listener's open, a stream's events in that of its last bind, or of its connect. And T75 and T77,
+ * of what a listener calls last.
  */
 #include <errno.h>
 #include <string.h>
@@ -446,4 +446,36 @@ GYRE_TEST(contexts, T77_listeners_done_ends_the_run)
     cr_assert_eq(gyre_loop_run(net.loop), GYRE_UNWIND);
     cr_assert_str_eq(seen.text, "done:null ");
     net_close(&net);
+}
+
+static int fail(struct gyre_loop *loop, int status, void *arg)
+{
+    (void)loop;
+    (void)arg;
+    note(status == -ECANCELED ? "cancelled:" : "done:");
+    return -EIO;
+}
+
+GYRE_TEST(contexts, T75_result_of_a_listeners_cancelled_done_goes_nowhere)
+{
+    struct net net;
+    struct gyre_listener *listener;
+    struct gyre_context_options options;
+    struct gyre_context *hooked;
+    seen = (struct seen){.released = 0};
+    net_open(&net);
+    gyre_context_options_init(&options);
+    options.on_error = note_failure;
+    cr_assert_eq(gyre_context_create(NULL, &options, &hooked), 0);
+    cr_assert_eq(
+        gyre_listener_open_on(&net.loop, 1, "127.0.0.1:0", NULL, &listener, leave_and_refuse, NULL),
+        0);
+    net_settle(&net);
+    (void)gyre_context_enter(hooked);
+    gyre_listener_stop(listener, fail, NULL);
+    (void)gyre_context_enter(NULL);
+    net_close(&net);
+    cr_assert_str_eq(seen.text, "cancelled:null ");
+    cr_assert_eq(gyre_context_current(), NULL);
+    gyre_context_release(hooked);
 }
