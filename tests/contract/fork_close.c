@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -92,6 +93,7 @@ struct bench {
     struct gyre_work *work[2];
     unsigned count;
     _Atomic bool began;
+    _Atomic bool forked;
     struct parted parted;
 };
 
@@ -106,7 +108,8 @@ static int work_until_the_fork(void *arg)
 {
     struct bench *bench = arg;
     atomic_store_explicit(&bench->began, true, memory_order_release);
-    (void)usleep(100 * 1000); /* so that the close finds it running, or else shows less */
+    while (!atomic_load_explicit(&bench->forked, memory_order_acquire))
+        (void)sched_yield();
     return 0;
 }
 
@@ -119,7 +122,9 @@ static int count_done(struct gyre_loop *loop, int status, void *arg)
 static int fork_when_done(struct gyre_loop *loop, int status, void *arg)
 {
     struct bench *bench = arg;
-    return fork_here(loop, status, &bench->parted);
+    (void)fork_here(loop, status, &bench->parted);
+    atomic_store_explicit(&bench->forked, true, memory_order_release);
+    return 0;
 }
 
 static void *run_work(void *arg)
@@ -141,7 +146,7 @@ static void T112_close_that_was_forked_inside_waits_for_no_work_in_the_child(voi
     CHECK_EQ(gyre_loop_run_in_executor(loop, executor, work_until_the_fork, count_done, &bench), 0);
     CHECK_EQ(pthread_create(&thread, NULL, run_work, bench.work[1]), 0);
     while (!atomic_load_explicit(&bench.began, memory_order_acquire))
-        ;
+        (void)sched_yield();
     gyre_loop_destroy(loop);
     gyre_work_cancel(bench.work[0]); /* withdrawn: it frees it, in both */
     gyre_executor_destroy(executor);
