@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -18,6 +19,10 @@
 
 #include "family.h"
 #include "harness/plain.h"
+
+enum {
+    OWN_THREADS = 4 /* of a loop's own executor */
+};
 
 static int count_work(void *arg)
 {
@@ -272,6 +277,39 @@ static int fork_and_leave(void *arg)
     return 0; /* in the child the worker ends, which may touch nothing of what is gone */
 }
 
+/* Work that ends when each thread has taken a piece of it. */
+struct gathering {
+    unsigned threads;
+    _Atomic unsigned arrived;
+    unsigned done;
+};
+
+static int gather(void *arg)
+{
+    struct gathering *gathering = arg;
+    atomic_fetch_add_explicit(&gathering->arrived, 1, memory_order_acq_rel);
+    while (atomic_load_explicit(&gathering->arrived, memory_order_acquire) < gathering->threads)
+        (void)sched_yield();
+    return 0;
+}
+
+static int end_gathering(struct gyre_loop *loop, int status, void *arg)
+{
+    struct gathering *gathering = arg;
+    CHECK_EQ(status, 0);
+    return ++gathering->done == gathering->threads ? gyre_loop_stop(loop) : 0;
+}
+
+/* Has all threads begun, and the loop run: a lock of a sanitizer that one of them held in a fork
+ * would be held in the child for ever. */
+static void warm_up(struct gyre_loop *loop, struct gyre_executor *executor, unsigned threads)
+{
+    struct gathering gathering = {.threads = threads};
+    for (unsigned i = 0; i < threads; i++)
+        CHECK_EQ(gyre_loop_run_in_executor(loop, executor, gather, end_gathering, &gathering), 0);
+    CHECK_EQ(gyre_loop_run(loop), 0);
+}
+
 static void part_in_work(void (*leave)(struct household *household), bool owned)
 {
     struct household household = {.loop = family_loop(), .leave = leave, .child = -1};
@@ -280,6 +318,7 @@ static void part_in_work(void (*leave)(struct household *household), bool owned)
     options.threads = 1;
     if (!owned)
         CHECK_EQ(gyre_executor_create(&options, &household.executor), 0);
+    warm_up(household.loop, household.executor, owned ? OWN_THREADS : 1);
     CHECK_EQ(gyre_loop_run_in_executor(household.loop, household.executor, fork_and_leave,
                                        stop_at_end, &household),
              0);
