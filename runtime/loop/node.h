@@ -11,7 +11,7 @@
 #include "loop/task.h"
 
 enum gyre__node_limits {
-    GYRE__NODES_KEPT = 16384 /* 768 KiB a loop: past it a burst is malloc's, not ours to hoard */
+    GYRE__NODES_KEPT = 16384 /* 512 KiB a loop: past it a burst is malloc's, not ours to hoard */
 };
 
 struct gyre__nodes {
