@@ -163,8 +163,8 @@ static bool meet(struct gyre_loop *loop, struct gyre_task *task)
     enum gyre__task_kind kind = gyre__task_kind(task);
     if (kind == GYRE__TASK_CONTROL)
         return gyre__loop_meet_control(loop);
-    if ((task->tagged_context & GYRE__TASK_DETOURED) != 0) {
-        task->tagged_context &= ~(uintptr_t)GYRE__TASK_DETOURED;
+    if (gyre__task_is_detoured(task)) {
+        gyre__task_set_detoured(task, false);
         meet_detour(loop);
     }
     if (kind == GYRE__TASK_LANE)

@@ -217,12 +217,12 @@ bool gyre__lane_stays_detoured(struct gyre__lane *lane)
 int gyre__lane_detour(struct gyre__lane *lane, struct gyre__door *door, struct gyre_task *newest,
                       struct gyre_task *oldest)
 {
-    GYRE__ASSERT(lane == NULL ||
-                 lane->pushed); /* one without messages has none to come behind, and is dropped */
-    oldest->tagged_context |= GYRE__TASK_DETOURED; /* the others come behind it */
+    /* One without messages has none to come behind, and is dropped before. */
+    GYRE__ASSERT(lane == NULL || lane->pushed);
+    gyre__task_set_detoured(oldest, true); /* the others come behind it */
     int r = gyre__door_post(door, newest, oldest);
     if (r < 0)
-        oldest->tagged_context &= ~(uintptr_t)GYRE__TASK_DETOURED;
+        gyre__task_set_detoured(oldest, false);
     else if (lane != NULL)
         lane->detoured = true;
     return r;

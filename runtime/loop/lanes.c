@@ -93,8 +93,7 @@ struct gyre__lane *gyre__lanes_create(const struct gyre_loop *loop)
     struct gyre__lane *lane = gyre__lane_create(loop->serial, loop->meter);
     if (lane != NULL) {
         insert(table, lane);
-        if (table->left)
-            lane->node.tagged_context |= GYRE__TASK_DETOURED;
+        gyre__task_set_detoured(&lane->node, table->left);
     }
     table->last = lane;
     return lane;

@@ -40,6 +40,19 @@ static inline void gyre__task_set_kind(struct gyre_task *task, enum gyre__task_k
     task->tagged_context = (task->tagged_context & ~(uintptr_t)GYRE__TASK_KINDS) | kind;
 }
 
+static inline bool gyre__task_is_detoured(const struct gyre_task *task)
+{
+    return (task->tagged_context & GYRE__TASK_DETOURED) != 0;
+}
+
+static inline void gyre__task_set_detoured(struct gyre_task *task, bool detoured)
+{
+    if (detoured)
+        task->tagged_context |= GYRE__TASK_DETOURED;
+    else
+        task->tagged_context &= ~(uintptr_t)GYRE__TASK_DETOURED;
+}
+
 static inline struct gyre_context *gyre__task_context(const struct gyre_task *task)
 {
     return (struct gyre_context *)(task->tagged_context & ~(uintptr_t)GYRE__TASK_TAGS);

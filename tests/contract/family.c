@@ -46,6 +46,24 @@ int family_stop(struct gyre_loop *loop, int status, void *arg)
     return gyre_loop_stop(loop);
 }
 
+struct gyre_runtime *family_runtime(unsigned loops, gyre_setup_fn *teardown, void *arg)
+{
+    struct gyre_runtime *runtime = NULL;
+    struct gyre_loop_options loop_options;
+    struct gyre_runtime_options options;
+    gyre_loop_options_init(&loop_options);
+    loop_options.backend = plain_backend();
+    loop_options.waker = plain_waker();
+    gyre_runtime_options_init(&options);
+    options.loops = loops;
+    options.pin = GYRE_PIN_NEVER;
+    options.loop = &loop_options;
+    options.teardown = teardown;
+    options.arg = arg;
+    CHECK_EQ(gyre_runtime_create(&options, &runtime), 0);
+    return runtime;
+}
+
 void family_join(pid_t child)
 {
     int status = -1;

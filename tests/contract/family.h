@@ -12,6 +12,9 @@
 /* A loop of this run's backend that is nobody's current one. */
 struct gyre_loop *family_loop(void);
 
+/* A runtime of this run's backend, whose teardown gets `arg`; it may be NULL. */
+struct gyre_runtime *family_runtime(unsigned loops, gyre_setup_fn *teardown, void *arg);
+
 /* Waits for a child, which must have passed its own checks. */
 void family_join(pid_t child);
 

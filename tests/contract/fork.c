@@ -252,22 +252,6 @@ static void T112_loop_that_another_thread_runs_can_be_closed_in_the_child(void)
 
 /* ---- T112: runtimes, listeners and streams -------------------------------------------------- */
 
-static struct gyre_runtime *make_runtime(void)
-{
-    struct gyre_runtime *runtime = NULL;
-    struct gyre_loop_options loop_options;
-    struct gyre_runtime_options options;
-    gyre_loop_options_init(&loop_options);
-    loop_options.backend = plain_backend();
-    loop_options.waker = plain_waker();
-    gyre_runtime_options_init(&options);
-    options.loops = 2;
-    options.pin = GYRE_PIN_NEVER;
-    options.loop = &loop_options;
-    CHECK_EQ(gyre_runtime_create(&options, &runtime), 0);
-    return runtime;
-}
-
 static void check_runtime_in_child(struct gyre_runtime *runtime)
 {
     struct gyre_listener *listener = NULL;
@@ -283,7 +267,7 @@ static void check_runtime_in_child(struct gyre_runtime *runtime)
 
 static void T112_runtime_in_a_child_is_refused_and_can_be_destroyed(void)
 {
-    struct gyre_runtime *runtime = make_runtime();
+    struct gyre_runtime *runtime = family_runtime(2, NULL, NULL);
     unsigned calls = 0;
     for (int started = 0; started < 2; started++) {
         if (started)
@@ -305,7 +289,7 @@ static void T112_runtime_in_a_child_is_refused_and_can_be_destroyed(void)
 
 static void T112_runtimes_thread_that_has_forked_ends_in_the_child(void)
 {
-    struct gyre_runtime *runtime = make_runtime();
+    struct gyre_runtime *runtime = family_runtime(2, NULL, NULL);
     struct parted parted = {.child = -1};
     CHECK_EQ(gyre_runtime_start(runtime), 0);
     CHECK_EQ(gyre_loop_add_callback(gyre_runtime_loop(runtime, 0), family_fork, &parted), 0);

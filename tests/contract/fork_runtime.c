@@ -12,24 +12,6 @@
 #include "family.h"
 #include "harness/plain.h"
 
-static struct gyre_runtime *make_runtime(gyre_setup_fn *teardown, struct parted *parted)
-{
-    struct gyre_runtime *runtime = NULL;
-    struct gyre_loop_options loop_options;
-    struct gyre_runtime_options options;
-    gyre_loop_options_init(&loop_options);
-    loop_options.backend = plain_backend();
-    loop_options.waker = plain_waker();
-    gyre_runtime_options_init(&options);
-    options.loops = 1;
-    options.pin = GYRE_PIN_NEVER;
-    options.loop = &loop_options;
-    options.teardown = teardown;
-    options.arg = parted;
-    CHECK_EQ(gyre_runtime_create(&options, &runtime), 0);
-    return runtime;
-}
-
 static int fork_in_teardown(struct gyre_loop *loop, unsigned index, void *arg)
 {
     (void)index;
@@ -40,7 +22,7 @@ static int fork_in_teardown(struct gyre_loop *loop, unsigned index, void *arg)
 static void T112_child_that_was_forked_in_a_teardown_ends(void)
 {
     struct parted parted = {.child = -1};
-    struct gyre_runtime *runtime = make_runtime(fork_in_teardown, &parted);
+    struct gyre_runtime *runtime = family_runtime(1, fork_in_teardown, &parted);
     CHECK_EQ(gyre_runtime_start(runtime), 0);
     gyre_runtime_stop(runtime);
     CHECK_EQ(gyre_runtime_join(runtime), 0);
@@ -59,7 +41,7 @@ static int count_in_parent(struct gyre_loop *loop, int status, void *arg)
 static void T112_child_that_was_forked_in_a_broadcast_does_not_finish_it(void)
 {
     struct parted parted = {.child = -1};
-    struct gyre_runtime *runtime = make_runtime(NULL, NULL);
+    struct gyre_runtime *runtime = family_runtime(1, NULL, NULL);
     CHECK_EQ(gyre_runtime_start(runtime), 0);
     CHECK_EQ(gyre_runtime_broadcast(runtime, family_fork, &parted, count_in_parent, &parted), 0);
     gyre_runtime_stop(runtime);

@@ -119,19 +119,26 @@ GYRE_TEST(contexts, T106_accept_runs_in_the_listeners_and_events_in_the_binders)
     net_close(&net);
 }
 
+/* Connects in the context, which it takes over. */
+static struct gyre_stream *connect_in(struct gyre_context *context, struct net *net,
+                                      const char *address)
+{
+    struct gyre_stream *stream = NULL;
+    (void)gyre_context_enter(context);
+    cr_assert_eq(gyre_stream_connect(net->loop, address, NULL, &stream, &events, NULL), 0);
+    (void)gyre_context_enter(NULL);
+    gyre_context_release(context);
+    return stream;
+}
+
 GYRE_TEST(contexts, T106_connects_events_run_in_its_context)
 {
     struct net net;
     char address[64];
-    struct gyre_stream *stream;
     seen = (struct seen){.released = 0};
     net_open(&net);
     int listening = raw_listen(address);
-    struct gyre_context *request = make(NULL, "request");
-    (void)gyre_context_enter(request);
-    cr_assert_eq(gyre_stream_connect(net.loop, address, NULL, &stream, &events, NULL), 0);
-    (void)gyre_context_enter(NULL);
-    gyre_context_release(request);
+    (void)connect_in(make(NULL, "request"), &net, address);
     net_settle(&net);
     int fd = accept(listening, NULL, NULL);
     raw_reset(fd);
@@ -240,15 +247,10 @@ GYRE_TEST(contexts, T106_connect_that_is_bound_anew_leaves_its_context)
 {
     struct net net;
     char address[64];
-    struct gyre_stream *stream;
     seen = (struct seen){.released = 0};
     net_open(&net);
     int listening = raw_listen(address);
-    struct gyre_context *first = make(NULL, "first");
-    (void)gyre_context_enter(first);
-    cr_assert_eq(gyre_stream_connect(net.loop, address, NULL, &stream, &events, NULL), 0);
-    (void)gyre_context_enter(NULL);
-    gyre_context_release(first);
+    struct gyre_stream *stream = connect_in(make(NULL, "first"), &net, address);
     cr_assert_eq(seen.released, 0);
     gyre_stream_bind(stream, &events, NULL);
     cr_assert_eq(seen.released, 1);
